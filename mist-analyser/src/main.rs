@@ -1,0 +1,3 @@
+//! Shows what is in a media file or stream.
+
+fn main() {}

@@ -1,0 +1,136 @@
+//! Codec knowledge: what initialisation data and payload mean, independent of containers.
+//!
+//! # Canonical payload
+//!
+//! Inside mist every codec has one form. Containers convert at their edge, in the copy that happens anyway.
+//!
+//! | codec | payload of a packet | `init` |
+//! |---|---|---|
+//! | H.264 | access unit, NAL units with 4-byte lengths; no AUD | `avcC` (ISO 14496-15 §5.3.3), 4-byte lengths |
+//! | HEVC | access unit, NAL units with 4-byte lengths; no AUD | `hvcC` (ISO 14496-15 §8.3.3), 4-byte lengths |
+//! | AV1 | temporal unit, low-overhead OBUs with sizes, no temporal delimiter | `av1C` |
+//! | VP8, VP9 | frame | empty for VP8, `vpcC` body for VP9 where known |
+//! | MPEG-2 video | picture with the headers before it | sequence header and extension |
+//! | AAC | raw access unit | AudioSpecificConfig (ISO 14496-3 §1.6.2.1) |
+//! | MP2, MP3, AC-3, E-AC-3 | whole frames with their headers | empty |
+//! | Opus | packet without TS control header | `OpusHead` (RFC 7845 §5.1) |
+//! | Vorbis, Theora | packet | the three headers, Xiph-laced as in Matroska |
+//! | FLAC | frame | `fLaC` marker and metadata blocks |
+//! | PCM | samples, big-endian, interleaved | empty |
+//! | G.711 | bytes | empty |
+//! | H.263, VP6, Screen, Nellymoser, Speex, ADPCM | as in FLV, without the tag's codec head | empty |
+//! | text | UTF-8 | header of the format where it has one |
+
+use crate::media::Kind;
+
+macro_rules! codecs {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $kind:ident;)*) => {
+        /// How a track's payload is coded.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        #[non_exhaustive]
+        pub enum Codec { $($(#[$doc])* $variant,)* }
+
+        impl Codec {
+            /// Every codec.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name that MistServer's API and track selectors use.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What kind of track it makes.
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)* }
+            }
+        }
+    };
+}
+
+codecs! {
+    /// AVC, ITU-T H.264.
+    H264 = "H264", Video;
+    /// HEVC, ITU-T H.265.
+    Hevc = "HEVC", Video;
+    /// AOMedia Video 1.
+    Av1 = "AV1", Video;
+    /// VP8.
+    Vp8 = "VP8", Video;
+    /// VP9.
+    Vp9 = "VP9", Video;
+    /// MPEG-1 and MPEG-2 video, ITU-T H.262.
+    Mpeg2 = "MPEG2", Video;
+    /// Theora.
+    Theora = "theora", Video;
+    /// Sorenson's H.263 of Flash.
+    H263 = "H263", Video;
+    /// On2 VP6 of Flash.
+    Vp6 = "VP6", Video;
+    /// On2 VP6 with alpha channel.
+    Vp6Alpha = "VP6Alpha", Video;
+    /// Flash Screen Video.
+    Screen1 = "ScreenVideo1", Video;
+    /// Flash Screen Video 2.
+    Screen2 = "ScreenVideo2", Video;
+    /// Motion JPEG.
+    Jpeg = "JPEG", Video;
+    /// Advanced Audio Coding.
+    Aac = "AAC", Audio;
+    /// MPEG audio layer III.
+    Mp3 = "MP3", Audio;
+    /// MPEG audio layer I or II.
+    Mp2 = "MP2", Audio;
+    /// Dolby Digital.
+    Ac3 = "AC3", Audio;
+    /// Dolby Digital Plus.
+    Eac3 = "EAC3", Audio;
+    /// DTS.
+    Dts = "DTS", Audio;
+    /// Opus.
+    Opus = "opus", Audio;
+    /// Vorbis.
+    Vorbis = "vorbis", Audio;
+    /// FLAC.
+    Flac = "FLAC", Audio;
+    /// Apple Lossless.
+    Alac = "ALAC", Audio;
+    /// Linear PCM, signed, big-endian.
+    Pcm = "PCM", Audio;
+    /// Linear PCM, IEEE float, big-endian.
+    PcmFloat = "FLOAT", Audio;
+    /// G.711 A-law.
+    Alaw = "ALAW", Audio;
+    /// G.711 µ-law.
+    Ulaw = "ULAW", Audio;
+    /// Flash ADPCM.
+    Adpcm = "ADPCM", Audio;
+    /// Nellymoser Asao.
+    Nellymoser = "Nellymoser", Audio;
+    /// Speex.
+    Speex = "Speex", Audio;
+    /// Plain text cues, SubRip.
+    Subtitle = "subtitle", Text;
+    /// WebVTT cues.
+    WebVtt = "WebVTT", Text;
+    /// 3GPP timed text.
+    Tx3g = "TTXT", Text;
+    /// Advanced SubStation Alpha.
+    Ass = "ASS", Text;
+    /// TTML in MP4.
+    Stpp = "STPP", Text;
+    /// CEA-608 and CEA-708 captions as a track of their own.
+    Cea608 = "C608", Text;
+    /// Script data as JSON.
+    Json = "JSON", Data;
+    /// Timed ID3.
+    Id3 = "ID3", Data;
+    /// SCTE-35 splice information sections.
+    Scte35 = "SCTE35", Data;
+}
+
+impl Codec {
+    /// By name, ignoring case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|c| c.name().eq_ignore_ascii_case(name))
+    }
+}

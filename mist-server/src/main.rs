@@ -1,0 +1,3 @@
+//! The mist media server.
+
+fn main() {}
