@@ -19,11 +19,11 @@ demo() {
   font=$(fc-match -f '%{file}' 'DejaVu Sans')
   local text="drawtext=fontfile=$font:fontcolor=white"
   ff -f lavfi -i "color=black:s=320x180:r=25:d=$d,format=yuv420p,geq=\
-lum='60+36*sin(2*PI*(X/320+T/$d))*cos(2*PI*(Y/180-T/$d))+28*sin(2*PI*(X/450+Y/250+2*T/$d))':\
+lum='82+34*sin(2*PI*(X/320+T/$d))*cos(2*PI*(Y/180-T/$d))+28*sin(2*PI*(X/450+Y/250+2*T/$d))':\
 cb='128+34*sin(2*PI*(X/175-T/$d))':cr='128+26*cos(2*PI*(Y/105+X/250+T/$d))',scale=640:360:flags=bicubic,\
 $text:text='mist':fontsize=96:x=(w-tw)/2:y=66,\
-$text:text='%{pts\\:hms}':fontsize=40:x=189:y=186,\
-$text:text='640×360 · 25 fps · H.264 and AAC · frame %{frame_num}':fontsize=15:alpha=0.8:x=124:y=250,\
+$text:text='%{pts\\:hms}':fontsize=40:x=176:y=186,\
+$text:text='640×360 · 25 fps · H.264 and AAC · frame %{frame_num}':fontsize=15:alpha=0.8:x=138:y=250,\
 drawbox=x=60:y=310:w=520:h=6:color=white@0.25:t=fill" \
     -f lavfi -i "color=white:s=12x12:r=25:d=$d" \
     -filter_complex "[0:v][1:v]overlay=x='60+508*t/$d':y=307" \
