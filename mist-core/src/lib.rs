@@ -9,13 +9,18 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod bits;
 pub mod buffer;
 pub mod codec;
 pub mod format;
 pub mod gather;
 pub mod http;
+pub mod lang;
 pub mod media;
+pub mod name;
 pub mod queue;
 pub mod registry;
+pub mod select;
 pub mod session;
 pub mod time;
+pub mod url;
