@@ -1,6 +1,13 @@
 //! Containers: sans-IO demuxers and muxers.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod ts;
+
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[];
+pub static FORMATS: &[&FormatDef] = &[&ts::FORMAT];
