@@ -5,6 +5,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod amf;
 pub mod ts;
 
 use mist_core::registry::FormatDef;
