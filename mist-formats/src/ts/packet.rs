@@ -158,9 +158,7 @@ impl Adaptation {
         }
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         out.push(
-            flag(self.discontinuity, 0x80)
-                | flag(self.random_access, 0x40)
-                | flag(self.pcr.is_some(), 0x10),
+            flag(self.discontinuity, 0x80) | flag(self.random_access, 0x40) | flag(self.pcr.is_some(), 0x10),
         );
         if let Some(pcr) = self.pcr {
             let [.., a, b, c, d, e] = ((pcr & ((1 << 33) - 1)) << 7).to_be_bytes();
@@ -320,7 +318,9 @@ mod tests {
     fn adaptation_lengths_that_lie() {
         let mut b = [0xFF; LEN];
         b[..4].copy_from_slice(&[SYNC, 0x01, 0x00, 0x30]);
-        for (len, ok, payload) in [(182, true, Some(1)), (183, true, None), (184, false, None), (255, false, None)] {
+        for (len, ok, payload) in
+            [(182, true, Some(1)), (183, true, None), (184, false, None), (255, false, None)]
+        {
             b[4] = len;
             match Packet::parse(&b) {
                 Ok(p) => assert!(ok && p.payload.map(<[u8]>::len) == payload, "{len}"),

@@ -69,13 +69,17 @@ pub(super) fn write_head(
     let put = |tag: u8, t: u64| {
         let [.., t1, t2, t3, t4, t5] = (t % WRAP).to_be_bytes();
         let t = u64::from_be_bytes([0, 0, 0, t1, t2, t3, t4, t5]);
-        [tag | (t >> 29) as u8 & 0x0E | 1, (t >> 22) as u8, (t >> 14) as u8 | 1, (t >> 7) as u8, (t << 1) as u8 | 1]
+        [
+            tag | (t >> 29) as u8 & 0x0E | 1,
+            (t >> 22) as u8,
+            (t >> 14) as u8 | 1,
+            (t >> 7) as u8,
+            (t << 1) as u8 | 1,
+        ]
     };
     let [p1, p2, p3, p4, p5] = put(if pts == dts { 0x20 } else { 0x30 }, pts);
     let [d1, d2, d3, d4, d5] = put(0x10, dts);
     // data_alignment_indicator: every unit starts with an access unit
-    *out = [
-        0, 0, 1, stream_id, l1, l2, 0x84, stamps, optional, p1, p2, p3, p4, p5, d1, d2, d3, d4, d5,
-    ];
+    *out = [0, 0, 1, stream_id, l1, l2, 0x84, stamps, optional, p1, p2, p3, p4, p5, d1, d2, d3, d4, d5];
     Some(9 + usize::from(optional))
 }

@@ -164,10 +164,7 @@ pub(super) fn programs<'a>(
     let (entries, _) = s.body.as_chunks::<4>();
     let each = |e: &[u8; 4]| {
         let [n1, n2, p1, p2] = *e;
-        let p = Program {
-            number: u16::from_be_bytes([n1, n2]),
-            pid: u16::from_be_bytes([p1 & 0x1F, p2]),
-        };
+        let p = Program { number: u16::from_be_bytes([n1, n2]), pid: u16::from_be_bytes([p1 & 0x1F, p2]) };
         match p {
             Program { number: 0, .. } => None, // the network information table
             Program { pid: FIRST_FREE_PID..=0x1FFE, .. } => Some(Ok(p)),
@@ -327,8 +324,9 @@ mod tests {
     }
 
     fn big_pmt() -> Vec<u8> {
-        let streams: Vec<_> =
-            (0..limits::MAX_STREAMS as u16).map(|i| (0x0F, 0x100 + i, vec![0x0A, 4, b'd', b'e', b'u', 0])).collect();
+        let streams: Vec<_> = (0..limits::MAX_STREAMS as u16)
+            .map(|i| (0x0F, 0x100 + i, vec![0x0A, 4, b'd', b'e', b'u', 0]))
+            .collect();
         write_pmt(1, 3, 0x100, &[], &streams)
     }
 
