@@ -356,3 +356,160 @@ impl Track {
         Tag { kind: self.kind(), timestamp: dts, head, payload }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::{TagReader, audio_track, video_track};
+    use super::*;
+    use crate::amf::Value;
+    use mist_core::media::Media;
+
+    fn info(id: TrackId, codec: Codec, init: &'static [u8], params: Params) -> Arc<TrackInfo> {
+        Arc::new(TrackInfo { id, codec, init: Bytes::from_static(init), params, lang: None })
+    }
+
+    const VIDEO: Params = Params::Video { width: 0, height: 0, fpks: 0 };
+
+    fn audio(rate: u32, channels: u16, bits: u16) -> Params {
+        Params::Audio { rate, channels, bits }
+    }
+
+    /// Writes and reads back.
+    fn round_trip(peer: Peer, tracks: &[Arc<TrackInfo>], packets: &[Packet]) -> Vec<Media> {
+        let mut w = TagWriter::new(peer);
+        let mut r = TagReader::new();
+        let mut got = Vec::new();
+        let mut tags: Vec<Tag> = tracks.iter().filter_map(|t| w.track(t).unwrap()).collect();
+        tags.extend(packets.iter().map(|p| w.packet(p).unwrap()));
+        for t in tags {
+            let body = [&t.head[..], &t.payload].concat();
+            assert_eq!(body.len(), t.len());
+            r.read(t.kind, t.timestamp, body.into(), &mut got).unwrap();
+        }
+        got
+    }
+
+    fn packet(track: TrackId, ms: i64, cts: i64, key: bool, data: &'static [u8]) -> Packet {
+        Packet {
+            track,
+            dts: Timestamp::from_millis(ms),
+            cts: Duration::from_millis(cts),
+            duration: Duration::ZERO,
+            key,
+            data: Bytes::from_static(data),
+        }
+    }
+
+    #[test]
+    fn every_codec_of_both_forms_round_trips() {
+        let v = video_track(0);
+        let a = audio_track(0);
+        let nal: &[u8] = &[0, 0, 0, 2, 0x41, 1];
+        let avcc: &[u8] = &[1, 66, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 66, 1, 0, 2, 0x68, 1];
+        for (codec, init, data) in [
+            (Codec::H264, avcc, nal),
+            (Codec::Av1, &[0x81, 0, 0, 0], b"frame"),
+            (Codec::Vp9, &[0, 10, 0x82, 1, 1, 1, 0, 0], b"frame"),
+            (Codec::H263, b"", b"frame"),
+            (Codec::Vp6, b"", b"\0frame"),
+            (Codec::Screen1, b"", b"\x30\x10\x30\x10"),
+            (Codec::Jpeg, b"", b"frame"),
+        ] {
+            let t = info(v, codec, init, VIDEO);
+            let cts = if codec == Codec::H264 { -40 } else { 0 };
+            let packets = [packet(v, 80, cts, true, data), packet(v, 120, 0, false, data)];
+            let got = round_trip(Peer::FILE, &[t], &packets);
+            let Media::Track(i) = &got[0] else { panic!("{codec:?}: no track") };
+            assert_eq!((i.id, i.codec, &i.init[..]), (v, codec, init));
+            let back: Vec<_> = got
+                .iter()
+                .filter_map(|m| if let Media::Packet(p) = m { Some(p.clone()) } else { None })
+                .collect();
+            assert_eq!(back, packets, "{codec:?}");
+        }
+        for (codec, init, params) in [
+            (Codec::Aac, &[0x12, 0x10][..], audio(44100, 2, 16)),
+            (Codec::Mp3, b"", audio(8000, 1, 16)),
+            (Codec::Pcm, b"", audio(44100, 2, 16)),
+            (Codec::Pcm, b"", audio(11025, 1, 8)),
+            (Codec::Alaw, b"", audio(8000, 1, 16)),
+            (Codec::Ulaw, b"", audio(8000, 2, 16)),
+            (Codec::Speex, b"", audio(16000, 1, 16)),
+            (Codec::Nellymoser, b"", audio(8000, 1, 16)),
+            (Codec::Nellymoser, b"", audio(16000, 1, 16)),
+            (Codec::Nellymoser, b"", audio(22050, 1, 16)),
+            (Codec::Adpcm, b"", audio(22050, 2, 16)),
+        ] {
+            let t = info(a, codec, init, params);
+            let packets = [packet(a, 80, 0, true, b"frames"), packet(a, 100, 0, true, b"more")];
+            let got = round_trip(Peer::LEGACY, std::slice::from_ref(&t), &packets);
+            let Media::Track(i) = &got[0] else { panic!("{codec:?}: no track") };
+            assert_eq!(i, &t);
+            assert_eq!(got.len(), 3);
+            for (m, p) in got[1..].iter().zip(&packets) {
+                assert!(matches!(m, Media::Packet(q) if q == p), "{codec:?} {m:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_tracks_are_numbered() {
+        let asc: &[u8] = &[0x12, 0x10];
+        let tracks: Vec<_> = (5..8).map(|i| info(TrackId(i), Codec::Aac, asc, audio(44100, 2, 16))).collect();
+        let packets: Vec<_> = (5..8).map(|i| packet(TrackId(i), i.into(), 0, true, b"x")).collect();
+        let got = round_trip(Peer::FILE, &tracks, &packets);
+        let ids: Vec<_> =
+            got.iter().filter_map(|m| if let Media::Packet(p) = m { Some(p.track) } else { None }).collect();
+        assert_eq!(ids, [audio_track(0), audio_track(1), audio_track(2)]);
+        let mut w = TagWriter::new(Peer::LEGACY);
+        w.track(&tracks[0]).unwrap();
+        assert!(w.track(&tracks[1]).is_err());
+        assert!(w.packet(&packets[1]).is_err());
+        w.gone(TrackId(5));
+        assert!(w.track(&tracks[1]).is_ok());
+    }
+
+    #[test]
+    fn the_peer_decides() {
+        let hevc = info(TrackId(1), Codec::Hevc, b"", VIDEO);
+        assert!(!Peer::LEGACY.takes(&hevc));
+        let mut o = Object::new().with("fourCcList", vec![Value::from("av01"), "hvc1".into()]);
+        assert!(Peer::from_connect(&o).takes(&hevc));
+        o = Object::new().with("videoFourCcInfoMap", Object::new().with("*", 1.0)).with("capsEx", 14.0);
+        let p = Peer::from_connect(&o);
+        assert!(p.takes(&hevc) && p.multitrack && p.nanos);
+        assert!(!p.takes(&info(TrackId(1), Codec::Opus, b"", audio(48000, 2, 16))));
+        assert!(!Peer::from_connect(&Object::new().with("fourCcList", "hvc1")).takes(&hevc));
+    }
+
+    #[test]
+    fn nanoseconds_keep_the_presentation_time() {
+        let o = Object::new().with("fourCcList", vec![Value::from("*")]).with("capsEx", 12.0);
+        let a = audio_track(0);
+        let t = info(a, Codec::Opus, b"OpusHead\x01\x02\0\0\x80\xbb\0\0\0\0\0", audio(48000, 2, 16));
+        let mut p = packet(a, 0, 0, true, b"x");
+        p.dts = Timestamp::from_rate(1001, 30_000);
+        let got = round_trip(Peer::from_connect(&o), &[t], &[p.clone()]);
+        let Media::Packet(q) = &got[1] else { panic!() };
+        assert!((q.dts - p.dts).abs() < Duration::from_rate(2, 1_000_000_000), "{:?} {:?}", q.dts, p.dts);
+    }
+
+    #[test]
+    fn clocks_wrap_and_negative_times_become_zero() {
+        let a = audio_track(0);
+        let t = info(a, Codec::Aac, &[0x12, 0x10], audio(44100, 2, 16));
+        let at = (1i64 << 32) - 10;
+        let packets: Vec<_> = [at, at + 20, at + 40].map(|ms| packet(a, ms, 0, true, b"x")).to_vec();
+        let got = round_trip(Peer::LEGACY, &[t], &packets);
+        let times: Vec<_> = got
+            .iter()
+            .filter_map(|m| if let Media::Packet(p) = m { Some(p.dts.as_millis()) } else { None })
+            .collect();
+        assert_eq!(times, [at, at + 20, at + 40]);
+        let v = video_track(0);
+        let mut w = TagWriter::new(Peer::LEGACY);
+        w.track(&info(v, Codec::H264, b"", VIDEO)).unwrap();
+        let tag = w.packet(&packet(v, -80, 120, true, b"x")).unwrap();
+        assert_eq!((tag.timestamp, &tag.head[..]), (0, &[0x17, 1, 0, 0, 40][..]));
+    }
+}
