@@ -1,6 +1,14 @@
 //! Streaming protocols as sans-IO state machines.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod hls;
+pub mod progressive;
+
 use mist_core::registry::ProtocolDef;
 
 /// Every protocol.
-pub static PROTOCOLS: &[&ProtocolDef] = &[];
+pub static PROTOCOLS: &[&ProtocolDef] = &[&hls::PROTOCOL];
