@@ -1,5 +1,7 @@
 //! Streaming protocols as sans-IO state machines.
 
+pub mod rtmp;
+
 use mist_core::registry::ProtocolDef;
 
 /// Every protocol.

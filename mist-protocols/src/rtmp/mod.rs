@@ -1,0 +1,5 @@
+pub mod chunk;
+pub mod handshake;
+pub mod limits;
+pub mod message;
+pub(crate) const PROTOCOL_ID: &str = "RTMP";
