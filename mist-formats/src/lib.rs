@@ -1,5 +1,12 @@
 //! Containers: sans-IO demuxers and muxers.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod amf;
+
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
