@@ -5,4 +5,4 @@ pub mod rtmp;
 use mist_core::registry::ProtocolDef;
 
 /// Every protocol.
-pub static PROTOCOLS: &[&ProtocolDef] = &[];
+pub static PROTOCOLS: &[&ProtocolDef] = &[&rtmp::PROTOCOL];

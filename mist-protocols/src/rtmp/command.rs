@@ -1,10 +1,11 @@
 //! Commands (RTMP 1.0, 7.2) as types, and the writing of answers.
 
 use super::chunk::Message;
-use super::enhanced::Capabilities;
+use super::enhanced;
 use super::message::kind;
 use bytes::Bytes;
 use mist_formats::amf::{AmfError, Object, Value, amf0};
+use mist_formats::flv::Peer;
 
 /// A command or data message as it is on the wire: a name and values.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +21,7 @@ pub struct Call {
 }
 
 /// The `connect` command's properties that matter here.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Connect {
     /// Application.
     pub app: String,
@@ -30,8 +31,10 @@ pub struct Connect {
     pub flash_ver: String,
     /// 3 if the peer wants AMF3.
     pub object_encoding: f64,
-    /// Enhanced RTMP.
-    pub enhanced: Capabilities,
+    /// It announced something of Enhanced RTMP.
+    pub enhanced: bool,
+    /// How to write media for it.
+    pub peer: Peer,
 }
 
 /// What a call means.
@@ -101,7 +104,8 @@ impl Call {
                     tc_url: text("tcUrl"),
                     flash_ver: text("flashVer"),
                     object_encoding: self.object.get("objectEncoding").and_then(Value::as_f64).unwrap_or(0.0),
-                    enhanced: Capabilities::parse(&self.object),
+                    enhanced: enhanced::announced(&self.object),
+                    peer: enhanced::peer(&self.object),
                 }))
             }
             "createStream" => Command::CreateStream,

@@ -17,6 +17,7 @@ use mist_core::session::{
 };
 use mist_core::time::{Duration, Now, Timestamp};
 use mist_formats::amf::{Object, Value};
+use mist_formats::flv::Peer;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -53,6 +54,7 @@ struct Connection {
     amf3: bool,
     app: String,
     tc_url: String,
+    peer: Peer,
 }
 
 #[derive(Debug)]
@@ -292,13 +294,13 @@ impl Server {
             self.events.push_back(Output::Note(Note::UserAgent(agent)));
         }
         let app = if c.app.is_empty() { url::app_of(&c.tc_url).to_owned() } else { c.app };
-        self.connection = Some(Connection { amf3, app, tc_url: c.tc_url });
+        self.connection = Some(Connection { amf3, app, tc_url: c.tc_url, peer: c.peer });
         self.idle_since = self.link.now;
         self.link.send_sizes();
         self.link.control(UserControl::StreamBegin(0));
         let mut properties =
             Object::new().with("fmsVer", FMS_VERSION).with("capabilities", 31.0).with("mode", 1.0);
-        if c.enhanced.announced {
+        if c.enhanced {
             properties = enhanced::announce(properties);
         }
         let info = command::info("status", "NetConnection.Connect.Success", "Connection succeeded.")
@@ -381,9 +383,10 @@ impl Server {
             return self.refuse(index, "NetStream.Play.StreamNotFound", "Bad stream name.");
         };
         let ticket = self.ticket();
+        let peer = self.connection.as_ref().map_or_else(enhanced::unannounced, |c| c.peer);
         let until = (duration >= 0.0).then(|| Duration::from_millis(duration as i64));
         if let Some(s) = self.streams.get_mut(index) {
-            let viewer = Viewer::new(s.id, Stream::base_csid(s.slot), until);
+            let viewer = Viewer::new(peer, s.id, Stream::base_csid(s.slot), until);
             s.role = Role::Play(Box::new(Play {
                 ticket,
                 name: target.stream.clone(),
@@ -561,7 +564,7 @@ impl Server {
         if !p.answered || (p.paused && matches!(media, Media::Packet(_))) {
             return;
         }
-        if p.viewer.media(media, [p.audio, p.video], &mut self.link) {
+        if p.viewer.media(media, p.audio, p.video, &mut self.link) {
             self.end_play(index, true);
         }
     }

@@ -53,9 +53,79 @@ impl Target {
     }
 }
 
+/// A URL as a client uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ClientUrl {
+    /// Scheme, host, port and application.
+    pub(super) tc_url: String,
+    /// Application.
+    pub(super) app: String,
+    /// Stream name with its query.
+    pub(super) key: String,
+}
+
+/// The application of a URL that has no path (manual 2.5, RTMP targets).
+const DEFAULT_APP: &str = "default";
+
+impl ClientUrl {
+    /// Parses `rtmp://[user@]host[:port]/app/stream?query`. `name` serves where there is no stream in it.
+    pub(super) fn parse(url: &str, name: &str, limit: usize) -> Option<Self> {
+        let rest = url.strip_prefix("rtmp://")?;
+        if url.len().max(name.len()) > limit || url.chars().chain(name.chars()).any(char::is_control) {
+            return None;
+        }
+        let (host, path) = match rest.split_once('/') {
+            Some((h, p)) => (h, Some(p)),
+            None => (rest, None),
+        };
+        let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
+        let (app, key) = match path {
+            None => (DEFAULT_APP, ""),
+            Some(p) => {
+                // A slash in the query belongs to it, unless there is none before: `app?key/stream`.
+                let end = p.rfind('?').unwrap_or(p.len());
+                let head = p.get(..end).unwrap_or(p);
+                match head.rfind('/').or_else(|| p.rfind('/')) {
+                    Some(i) => (p.get(..i)?, p.get(i + 1..)?),
+                    None => ("", p),
+                }
+            }
+        };
+        let key = if key.is_empty() { name } else { key };
+        (!host.is_empty() && !key.is_empty()).then(|| Self {
+            tc_url: format!("rtmp://{host}/{app}"),
+            app: app.to_owned(),
+            key: key.to_owned(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_of_clients() {
+        for (url, name, tc_url, app, key) in [
+            ("rtmp://e.com/live/stream01", "x", "rtmp://e.com/live", "live", "stream01"),
+            ("rtmp://e.com/live/", "foo+bar", "rtmp://e.com/live", "live", "foo+bar"),
+            ("rtmp://e.com:1950/live/foo", "", "rtmp://e.com:1950/live", "live", "foo"),
+            ("rtmp://e.com", "foo", "rtmp://e.com/default", "default", "foo"),
+            ("rtmp://e.com/", "foo", "rtmp://e.com/", "", "foo"),
+            ("rtmp://e.com/live/stream?01", "", "rtmp://e.com/live", "live", "stream?01"),
+            ("rtmp://e.com/live/s?token=a/b", "", "rtmp://e.com/live", "live", "s?token=a/b"),
+            ("rtmp://e.com/app?key/s?x=y", "", "rtmp://e.com/app?key", "app?key", "s?x=y"),
+            ("rtmp://e.com/app?key/s", "", "rtmp://e.com/app?key", "app?key", "s"),
+            ("rtmp://u:p@e.com/a/b/c", "", "rtmp://e.com/a/b", "a/b", "c"),
+            ("rtmp://[::1]:1935/a/b", "", "rtmp://[::1]:1935/a", "a", "b"),
+        ] {
+            let want = ClientUrl { tc_url: tc_url.into(), app: app.into(), key: key.into() };
+            assert_eq!(ClientUrl::parse(url, name, 100), Some(want), "{url}");
+        }
+        for url in ["http://h/a/b", "rtmp://h/a/", "rtmp:///a/b", "rtmp://h/a\n/b"] {
+            assert_eq!(ClientUrl::parse(url, "", 100), None, "{url}");
+        }
+    }
 
     #[test]
     fn dialects_of_urls() {
