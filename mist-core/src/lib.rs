@@ -9,6 +9,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod bits;
 pub mod buffer;
 pub mod codec;
 pub mod format;

@@ -21,7 +21,118 @@
 //! | H.263, VP6, Screen, Nellymoser, Speex, ADPCM | as in FLV, without the tag's codec head | empty |
 //! | text | UTF-8 | header of the format where it has one |
 
+pub mod aac;
+pub mod h264;
+pub mod hevc;
+pub mod latm;
+pub mod nal;
+pub mod sei;
+
+use crate::bits::EndOfBits;
+use crate::format::ErrorKind;
 use crate::media::Kind;
+
+/// Limits on what a bit stream may declare.
+pub mod limits {
+    /// Largest width or height of a picture in pixels.
+    pub const MAX_DIMENSION: u32 = 16_384;
+    /// Parameter sets of one kind in decoder configuration data.
+    pub const MAX_PARAMETER_SETS: usize = 64;
+    /// Bytes of one parameter set or setup header that is parsed.
+    pub const MAX_HEADER_LEN: usize = 65_535;
+    /// NAL units that are looked at in one access unit.
+    pub const MAX_NALS: usize = 8192;
+    /// SEI messages that are looked at in one NAL unit.
+    pub const MAX_SEI_MESSAGES: usize = 256;
+    /// Largest sample rate in Hz.
+    pub const MAX_RATE: u32 = 768_000;
+    /// Largest number of audio channels.
+    pub const MAX_CHANNELS: u16 = 255;
+    /// Subframes of one LATM AudioMuxElement.
+    pub const MAX_LATM_SUBFRAMES: usize = 64;
+}
+
+/// What kind of trouble a [`CodecError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecErrorKind {
+    /// The data ended inside a structure.
+    #[error("truncated")]
+    Truncated,
+    /// The data breaks the codec's rules.
+    #[error("malformed")]
+    Malformed,
+    /// Legal, but not handled here.
+    #[error("unsupported")]
+    Unsupported,
+    /// One of [`limits`] was reached.
+    #[error("limit")]
+    Limit,
+}
+
+/// Why codec data can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {what}")]
+pub struct CodecError {
+    /// The kind of trouble.
+    pub kind: CodecErrorKind,
+    /// The structure or field.
+    pub what: &'static str,
+}
+
+impl CodecError {
+    /// Ended inside `what`.
+    pub const fn truncated(what: &'static str) -> Self {
+        Self { kind: CodecErrorKind::Truncated, what }
+    }
+    /// `what` breaks a rule.
+    pub const fn malformed(what: &'static str) -> Self {
+        Self { kind: CodecErrorKind::Malformed, what }
+    }
+    /// `what` isn't handled.
+    pub const fn unsupported(what: &'static str) -> Self {
+        Self { kind: CodecErrorKind::Unsupported, what }
+    }
+    /// `what` exceeds one of [`limits`].
+    pub const fn limit(what: &'static str) -> Self {
+        Self { kind: CodecErrorKind::Limit, what }
+    }
+}
+
+impl From<EndOfBits> for CodecError {
+    fn from(_: EndOfBits) -> Self {
+        Self::truncated("bit stream")
+    }
+}
+
+impl From<CodecError> for ErrorKind {
+    fn from(e: CodecError) -> Self {
+        match e.kind {
+            CodecErrorKind::Truncated | CodecErrorKind::Malformed => Self::Malformed(e.what),
+            CodecErrorKind::Unsupported => Self::Unsupported(e.what),
+            CodecErrorKind::Limit => Self::Limit(e.what),
+        }
+    }
+}
+
+/// Frames per 1000 seconds of a clock with `scale` units a second and `tick` units a frame; 0 where that makes
+/// no sense.
+fn fpks(scale: u32, tick: u64) -> u32 {
+    let n = u64::from(scale) * 1000;
+    let v = n.saturating_add(tick / 2).checked_div(tick).unwrap_or(0);
+    // Over 1000 frames a second is a broken header, not a fast camera.
+    if v > 1_000_000 { 0 } else { v as u32 }
+}
+
+/// Splits a unit with a 16-bit length off the front.
+fn take_u16_prefixed<'a>(at: &mut &'a [u8], what: &'static str) -> Result<&'a [u8], CodecError> {
+    let Some((&len, rest)) = at.split_first_chunk::<2>() else { return Err(CodecError::truncated(what)) };
+    let Some((unit, rest)) = rest.split_at_checked(u16::from_be_bytes(len).into()) else {
+        return Err(CodecError::truncated(what));
+    };
+    *at = rest;
+    Ok(unit)
+}
 
 macro_rules! codecs {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $kind:ident;)*) => {

@@ -1,0 +1,594 @@
+//! H.264: ITU-T H.264 parameter sets and access units, ISO/IEC 14496-15 §5.3.3 decoder configuration.
+//!
+//! Not handled: slice data, multiview extensions beyond the fields that a SPS shares with them.
+
+use super::limits::{MAX_DIMENSION, MAX_HEADER_LEN, MAX_NALS, MAX_PARAMETER_SETS};
+use super::nal::{self as units, unescape};
+use super::sei::{self, Captions};
+use super::{CodecError, fpks};
+use crate::bits::BitReader;
+use crate::media::Params;
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+/// Types of NAL units (H.264 table 7-1).
+pub mod nal {
+    /// Slice of a picture that isn't IDR.
+    pub const SLICE: u8 = 1;
+    /// Slice data partition A.
+    pub const PARTITION_A: u8 = 2;
+    /// Slice of an IDR picture.
+    pub const IDR: u8 = 5;
+    /// Supplemental enhancement information.
+    pub const SEI: u8 = 6;
+    /// Sequence parameter set.
+    pub const SPS: u8 = 7;
+    /// Picture parameter set.
+    pub const PPS: u8 = 8;
+    /// Access unit delimiter.
+    pub const AUD: u8 = 9;
+    /// End of sequence.
+    pub const END_OF_SEQUENCE: u8 = 10;
+    /// End of stream.
+    pub const END_OF_STREAM: u8 = 11;
+    /// Filler data.
+    pub const FILLER: u8 = 12;
+    /// Sequence parameter set extension.
+    pub const SPS_EXT: u8 = 13;
+
+    /// The type of a NAL unit; 0 (unspecified) for an empty one.
+    pub fn kind(nal: &[u8]) -> u8 {
+        nal.first().map_or(0, |b| b & 0x1f)
+    }
+
+    /// Whether the unit holds picture data.
+    pub const fn is_picture(kind: u8) -> bool {
+        matches!(kind, 1..=5)
+    }
+}
+
+/// A sequence parameter set (H.264 §7.3.2.1), as far as containers and players care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sps {
+    /// profile_idc.
+    pub profile: u8,
+    /// The constraint flags byte.
+    pub compat: u8,
+    /// level_idc: 31 is level 3.1.
+    pub level: u8,
+    /// Number of this set, 0 to 31.
+    pub id: u8,
+    /// 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    pub chroma_format: u8,
+    /// Bits of a luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample.
+    pub bit_depth_chroma: u8,
+    /// Bits of frame_num in slice headers.
+    pub frame_num_bits: u8,
+    /// Pictures the decoder keeps for reference.
+    pub max_ref_frames: u32,
+    /// No fields, no macroblock-adaptive coding.
+    pub frames_only: bool,
+    /// Width after cropping, in pixels.
+    pub width: u32,
+    /// Height after cropping, in pixels.
+    pub height: u32,
+    /// Sample aspect ratio; (1, 1) where it isn't given.
+    pub sar: (u16, u16),
+    /// Frames per 1000 seconds from the VUI timing; 0 where it isn't given.
+    pub fpks: u32,
+    /// Frames that may precede one in decoding order and follow it in output order, where given.
+    pub reorder_frames: Option<u32>,
+}
+
+const SAR: [(u16, u16); 17] = [
+    (1, 1),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
+/// Reads aspect_ratio_info of a VUI, the same in H.264 and HEVC.
+pub(super) fn aspect_ratio(r: &mut BitReader<'_>) -> Result<(u16, u16), CodecError> {
+    if !r.flag()? {
+        return Ok((1, 1));
+    }
+    let (w, h) = match r.byte()? {
+        255 => (r.bits(16)? as u16, r.bits(16)? as u16),
+        i => SAR.get(usize::from(i)).copied().unwrap_or((1, 1)),
+    };
+    Ok(if w == 0 || h == 0 { (1, 1) } else { (w, h) })
+}
+
+fn skip_scaling_list(r: &mut BitReader<'_>, size: u32) -> Result<(), CodecError> {
+    let (mut last, mut next) = (8i32, 8i32);
+    for _ in 0..size {
+        if next != 0 {
+            next = last.wrapping_add(r.se()?).rem_euclid(256);
+        }
+        if next != 0 {
+            last = next;
+        }
+    }
+    Ok(())
+}
+
+fn skip_hrd(r: &mut BitReader<'_>) -> Result<(), CodecError> {
+    let count = r.ue()?;
+    if count > 31 {
+        return Err(CodecError::malformed("cpb_cnt_minus1"));
+    }
+    r.skip(8)?;
+    for _ in 0..=count {
+        r.ue()?;
+        r.ue()?;
+        r.skip(1)?;
+    }
+    r.skip(20)?;
+    Ok(())
+}
+
+/// Checks a cropped size against the limits: (0, 0) and absurd sizes are errors.
+pub(super) fn cropped(full: u64, crop: u64, what: &'static str) -> Result<u32, CodecError> {
+    match full.checked_sub(crop) {
+        None | Some(0) => Err(CodecError::malformed(what)),
+        Some(v) => match u32::try_from(v) {
+            Ok(v) if v <= MAX_DIMENSION => Ok(v),
+            _ => Err(CodecError::limit(what)),
+        },
+    }
+}
+
+impl Sps {
+    /// Parses a SPS NAL unit with its header byte. A VUI that ends too early, as some encoders write it, leaves
+    /// its fields unknown.
+    ///
+    /// # Errors
+    /// It is no SPS, ends early, or declares a size beyond [`MAX_DIMENSION`].
+    pub fn parse(nal: &[u8]) -> Result<Self, CodecError> {
+        if !matches!(nal::kind(nal), nal::SPS | 15) {
+            return Err(CodecError::malformed("not a SPS"));
+        }
+        if nal.len() > MAX_HEADER_LEN {
+            return Err(CodecError::limit("SPS length"));
+        }
+        let rbsp = unescape(nal.get(1..).unwrap_or_default());
+        let r = &mut BitReader::new(&rbsp);
+        let (profile, compat, level) = (r.byte()?, r.byte()?, r.byte()?);
+        let id = r.ue()?;
+        if id > 31 {
+            return Err(CodecError::malformed("seq_parameter_set_id"));
+        }
+        let (mut chroma, mut luma_depth, mut chroma_depth) = (1, 8, 8);
+        let mut separate = false;
+        if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+            chroma = r.ue()?;
+            if chroma > 3 {
+                return Err(CodecError::malformed("chroma_format_idc"));
+            }
+            separate = chroma == 3 && r.flag()?;
+            let (l, c) = (r.ue()?, r.ue()?);
+            if l > 6 || c > 6 {
+                return Err(CodecError::malformed("bit depth"));
+            }
+            (luma_depth, chroma_depth) = (8 + l as u8, 8 + c as u8);
+            r.skip(1)?;
+            if r.flag()? {
+                for i in 0..if chroma == 3 { 12 } else { 8 } {
+                    if r.flag()? {
+                        skip_scaling_list(r, if i < 6 { 16 } else { 64 })?;
+                    }
+                }
+            }
+        }
+        let frame_num = r.ue()?;
+        if frame_num > 12 {
+            return Err(CodecError::malformed("log2_max_frame_num_minus4"));
+        }
+        match r.ue()? {
+            0 => {
+                r.ue()?;
+            }
+            1 => {
+                r.skip(1)?;
+                r.se()?;
+                r.se()?;
+                let n = r.ue()?;
+                if n > 255 {
+                    return Err(CodecError::malformed("num_ref_frames_in_pic_order_cnt_cycle"));
+                }
+                for _ in 0..n {
+                    r.se()?;
+                }
+            }
+            2 => {}
+            _ => return Err(CodecError::malformed("pic_order_cnt_type")),
+        }
+        let max_ref_frames = r.ue()?;
+        if max_ref_frames > 16 {
+            return Err(CodecError::malformed("max_num_ref_frames"));
+        }
+        r.skip(1)?;
+        let mbs_wide = u64::from(r.ue()?) + 1;
+        let map_high = u64::from(r.ue()?) + 1;
+        let frames_only = r.flag()?;
+        if !frames_only {
+            r.skip(1)?;
+        }
+        r.skip(1)?;
+        let mut crop = [0u64; 4];
+        if r.flag()? {
+            for c in &mut crop {
+                *c = r.ue()?.into();
+            }
+        }
+        let [left, right, top, bottom] = crop;
+        let fields = if frames_only { 1 } else { 2 };
+        let array = if separate { 0 } else { chroma };
+        let (unit_x, unit_y) = match array {
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        };
+        let mut sps = Self {
+            profile,
+            compat,
+            level,
+            id: id as u8,
+            chroma_format: chroma as u8,
+            bit_depth_luma: luma_depth,
+            bit_depth_chroma: chroma_depth,
+            frame_num_bits: frame_num as u8 + 4,
+            max_ref_frames,
+            frames_only,
+            width: cropped(mbs_wide * 16, (left + right) * unit_x, "SPS width")?,
+            height: cropped(map_high * 16 * fields, (top + bottom) * unit_y * fields, "SPS height")?,
+            sar: (1, 1),
+            fpks: 0,
+            reorder_frames: None,
+        };
+        if r.flag()? {
+            // Trouble in the VUI isn't fatal: the picture decodes without it.
+            let _ = sps.vui(r);
+        }
+        Ok(sps)
+    }
+
+    fn vui(&mut self, r: &mut BitReader<'_>) -> Result<(), CodecError> {
+        self.sar = aspect_ratio(r)?;
+        if r.flag()? {
+            r.skip(1)?;
+        }
+        if r.flag()? {
+            r.skip(4)?;
+            if r.flag()? {
+                r.skip(24)?;
+            }
+        }
+        if r.flag()? {
+            r.ue()?;
+            r.ue()?;
+        }
+        if r.flag()? {
+            let (tick, scale) = (r.bits(32)?, r.bits(32)?);
+            r.skip(1)?;
+            self.fpks = fpks(scale, u64::from(tick) * 2);
+        }
+        let nal_hrd = r.flag()?;
+        if nal_hrd {
+            skip_hrd(r)?;
+        }
+        let vcl_hrd = r.flag()?;
+        if vcl_hrd {
+            skip_hrd(r)?;
+        }
+        if nal_hrd || vcl_hrd {
+            r.skip(1)?;
+        }
+        r.skip(1)?;
+        if r.flag()? {
+            r.skip(1)?;
+            for _ in 0..4 {
+                r.ue()?;
+            }
+            let n = r.ue()?;
+            self.reorder_frames = (n <= 16).then_some(n);
+        }
+        Ok(())
+    }
+
+    /// What players need to know.
+    pub fn params(&self) -> Params {
+        Params::Video { width: self.width, height: self.height, fpks: self.fpks }
+    }
+}
+
+/// The beginning of a picture parameter set (H.264 §7.3.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pps {
+    /// Number of this set.
+    pub id: u8,
+    /// Number of the SPS that it refers to.
+    pub sps: u8,
+    /// CABAC rather than CAVLC.
+    pub cabac: bool,
+}
+
+impl Pps {
+    /// Parses a PPS NAL unit with its header byte.
+    ///
+    /// # Errors
+    /// It is no PPS, ends early or has numbers out of range.
+    pub fn parse(nal: &[u8]) -> Result<Self, CodecError> {
+        if nal::kind(nal) != nal::PPS {
+            return Err(CodecError::malformed("not a PPS"));
+        }
+        // The numbers need 6 bytes at most; nothing behind them is read.
+        let head = nal.get(1..nal.len().min(16)).unwrap_or_default();
+        let rbsp = unescape(head);
+        let r = &mut BitReader::new(&rbsp);
+        let (id, sps) = (r.ue()?, r.ue()?);
+        match (u8::try_from(id), u8::try_from(sps)) {
+            (Ok(id), Ok(sps @ 0..=31)) => Ok(Self { id, sps, cabac: r.flag()? }),
+            _ => Err(CodecError::malformed("PPS number")),
+        }
+    }
+}
+
+/// What high profiles add to [`Avcc`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HighExt {
+    /// chroma_format_idc.
+    pub chroma_format: u8,
+    /// Bits of a luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample.
+    pub bit_depth_chroma: u8,
+    /// SPS extension NAL units.
+    pub sps_ext: Vec<Bytes>,
+}
+
+/// Decoder configuration record of H.264, the body of an `avcC` box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Avcc {
+    /// profile_idc.
+    pub profile: u8,
+    /// The constraint flags byte.
+    pub compat: u8,
+    /// level_idc.
+    pub level: u8,
+    /// Bytes of a NAL unit length in the payload: 1 to 4. mist's canonical form has 4.
+    pub length_size: u8,
+    /// SPS NAL units.
+    pub sps: SmallVec<[Bytes; 1]>,
+    /// PPS NAL units.
+    pub pps: SmallVec<[Bytes; 1]>,
+    /// Present for high profiles, though many writers leave it out.
+    pub ext: Option<HighExt>,
+}
+
+fn read_sets(at: &mut &[u8], from: &Bytes, count: u8) -> Result<SmallVec<[Bytes; 1]>, CodecError> {
+    let mut out = SmallVec::new();
+    for _ in 0..count {
+        let nal = super::take_u16_prefixed(at, "avcC parameter set")?;
+        if !nal.is_empty() {
+            if out.len() >= MAX_PARAMETER_SETS {
+                return Err(CodecError::limit("avcC parameter sets"));
+            }
+            out.push(from.slice_ref(nal));
+        }
+    }
+    Ok(out)
+}
+
+fn has_ext(profile: u8) -> bool {
+    !matches!(profile, 66 | 77 | 88)
+}
+
+impl Avcc {
+    /// Parses the record; its parameter sets share memory with `data`. Empty parameter sets are left out, bytes
+    /// after the record are ignored.
+    ///
+    /// # Errors
+    /// Another version, or it ends early.
+    pub fn parse(data: &Bytes) -> Result<Self, CodecError> {
+        let Some((&[version, profile, compat, level, size, sps_count], mut at)) = data.split_first_chunk()
+        else {
+            return Err(CodecError::truncated("avcC"));
+        };
+        if version != 1 {
+            return Err(CodecError::malformed("avcC version"));
+        }
+        let sps = read_sets(&mut at, data, sps_count & 0x1f)?;
+        let (&pps_count, rest) = at.split_first().ok_or(CodecError::truncated("avcC"))?;
+        at = rest;
+        let pps = read_sets(&mut at, data, pps_count)?;
+        let mut ext = None;
+        if let (true, Some((&[chroma, luma, chroma_depth, count], rest))) =
+            (has_ext(profile), at.split_first_chunk())
+        {
+            at = rest;
+            // Broken bytes behind a complete record of 2003 aren't worth a failure.
+            if let Ok(sets) = read_sets(&mut at, data, count) {
+                ext = Some(HighExt {
+                    chroma_format: chroma & 3,
+                    bit_depth_luma: (luma & 7) + 8,
+                    bit_depth_chroma: (chroma_depth & 7) + 8,
+                    sps_ext: sets.into_vec(),
+                });
+            }
+        }
+        Ok(Self { profile, compat, level, length_size: (size & 3) + 1, sps, pps, ext })
+    }
+
+    /// The record for parameter set NAL units, with 4-byte lengths. Units of other types are ignored, the same
+    /// unit twice counts once, and of two with the same number the later one counts.
+    ///
+    /// # Errors
+    /// No readable SPS or no PPS among them, or too many.
+    pub fn from_nals<'a>(nals: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CodecError> {
+        let mut sps: SmallVec<[(u8, Sps, Bytes); 1]> = SmallVec::new();
+        let mut pps: SmallVec<[(u8, Bytes); 1]> = SmallVec::new();
+        let mut sps_ext = Vec::new();
+        for n in nals {
+            if n.len() > MAX_HEADER_LEN {
+                return Err(CodecError::limit("parameter set length"));
+            }
+            match nal::kind(n) {
+                nal::SPS => {
+                    let s = Sps::parse(n)?;
+                    sps.retain(|x| x.0 != s.id);
+                    sps.push((s.id, s, Bytes::copy_from_slice(n)));
+                }
+                nal::PPS => {
+                    let p = Pps::parse(n)?;
+                    pps.retain(|x| x.0 != p.id);
+                    pps.push((p.id, Bytes::copy_from_slice(n)));
+                }
+                nal::SPS_EXT if !sps_ext.iter().any(|e| e == n) => sps_ext.push(Bytes::copy_from_slice(n)),
+                _ => {}
+            }
+            // 31 SPS is all that the record can count.
+            if sps.len() > 31 || pps.len() > MAX_PARAMETER_SETS || sps_ext.len() > MAX_PARAMETER_SETS {
+                return Err(CodecError::limit("parameter sets"));
+            }
+        }
+        let Some((_, first, _)) = sps.first() else { return Err(CodecError::truncated("no SPS")) };
+        if pps.is_empty() {
+            return Err(CodecError::truncated("no PPS"));
+        }
+        let ext = has_ext(first.profile).then(|| HighExt {
+            chroma_format: first.chroma_format,
+            bit_depth_luma: first.bit_depth_luma,
+            bit_depth_chroma: first.bit_depth_chroma,
+            sps_ext,
+        });
+        Ok(Self {
+            profile: first.profile,
+            compat: first.compat,
+            level: first.level,
+            length_size: 4,
+            ext,
+            sps: sps.into_iter().map(|x| x.2).collect(),
+            pps: pps.into_iter().map(|x| x.1).collect(),
+        })
+    }
+
+    /// Writes the record. Sets beyond 31 SPS, 255 PPS or 65535 bytes, which the record can't express, are left
+    /// out.
+    pub fn build(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(64);
+        let size = self.length_size.clamp(1, 4) - 1;
+        out.put_slice(&[1, self.profile, self.compat, self.level, 0xfc | size]);
+        put_sets(&mut out, &self.sps, 31, 0xe0);
+        put_sets(&mut out, &self.pps, 255, 0);
+        if let Some(e) = &self.ext {
+            let depth = |d: u8| 0xf8 | (d.wrapping_sub(8) & 7);
+            out.put_slice(&[
+                0xfc | (e.chroma_format & 3),
+                depth(e.bit_depth_luma),
+                depth(e.bit_depth_chroma),
+            ]);
+            put_sets(&mut out, &e.sps_ext, 255, 0);
+        }
+        out.freeze()
+    }
+
+    /// The first SPS, parsed. `None` without a readable one, as where parameter sets are in band (`avc3`).
+    pub fn first_sps(&self) -> Option<Sps> {
+        self.sps.iter().find_map(|s| Sps::parse(s).ok())
+    }
+
+    /// The parameter sets in the order in which a decoder wants them.
+    pub fn nals(&self) -> impl Iterator<Item = &Bytes> {
+        let ext = self.ext.iter().flat_map(|e| &e.sps_ext);
+        self.sps.iter().chain(ext).chain(&self.pps)
+    }
+
+    /// Appends the parameter sets in Annex B form.
+    pub fn put_annex_b(&self, out: &mut BytesMut) {
+        for n in self.nals() {
+            out.put_slice(&[0, 0, 0, 1]);
+            out.put_slice(n);
+        }
+    }
+}
+
+fn put_sets(out: &mut BytesMut, sets: &[Bytes], max: usize, bits: u8) {
+    let fits = || sets.iter().filter(|s| u16::try_from(s.len()).is_ok()).take(max);
+    out.put_u8(bits | u8::try_from(fits().count()).unwrap_or(u8::MAX));
+    for s in fits() {
+        out.put_u16(s.len() as u16);
+        out.put_slice(s);
+    }
+}
+
+fn looked_at(au: &[u8]) -> impl Iterator<Item = &[u8]> {
+    units::units(au).take(MAX_NALS)
+}
+
+/// Whether an access unit in canonical form is an IDR picture: decoding can start there.
+pub fn is_idr(au: &[u8]) -> bool {
+    looked_at(au).map(nal::kind).find(|&k| nal::is_picture(k)) == Some(nal::IDR)
+}
+
+/// Frames until the picture is right when decoding starts at this access unit (recovery_frame_cnt of a
+/// recovery point SEI, H.264 §D.2.8). `None` where decoding can't start.
+pub fn recovery_point(au: &[u8]) -> Option<u32> {
+    for n in looked_at(au) {
+        let k = nal::kind(n);
+        if nal::is_picture(k) {
+            return None;
+        }
+        if k == nal::SEI {
+            let mut m = sei::messages(n.get(1..)?);
+            while let Some((kind, data)) = m.next_message() {
+                if kind == sei::RECOVERY_POINT {
+                    return BitReader::new(data).ue().ok();
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Whether all slices of an access unit are I or SI slices. For streams that have neither IDR pictures nor
+/// recovery points this is the best place to start.
+pub fn is_intra(au: &[u8]) -> bool {
+    let mut any = false;
+    for n in looked_at(au) {
+        if matches!(nal::kind(n), nal::SLICE | nal::PARTITION_A | nal::IDR) {
+            any = true;
+            // first_mb_in_slice and slice_type are within the first bytes.
+            let head = unescape(n.get(1..n.len().min(16)).unwrap_or_default());
+            let mut r = BitReader::new(&head);
+            let kind = r.ue().and_then(|_| r.ue());
+            if !matches!(kind, Ok(2 | 4 | 7 | 9)) {
+                return false;
+            }
+        }
+    }
+    any
+}
+
+/// The closed captions that the SEI of an access unit carry.
+pub fn captions(au: &[u8]) -> Captions {
+    looked_at(au)
+        .filter(|n| nal::kind(n) == nal::SEI)
+        .fold(Captions::default(), |c, n| c.or(sei::captions(n.get(1..).unwrap_or_default())))
+}

@@ -1,0 +1,614 @@
+//! HEVC: ITU-T H.265 parameter sets and access units, ISO/IEC 14496-15 §8.3.3 decoder configuration.
+//!
+//! Not handled: slice headers beyond the NAL unit type, multilayer extensions (their parameter sets are kept,
+//! not read).
+
+use super::h264::{aspect_ratio, cropped};
+use super::limits::{MAX_HEADER_LEN, MAX_NALS, MAX_PARAMETER_SETS};
+use super::nal::{self as units, unescape};
+use super::sei::{self, Captions};
+use super::{CodecError, fpks};
+use crate::bits::BitReader;
+use crate::media::Params;
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+/// Types of NAL units (H.265 table 7-1).
+pub mod nal {
+    /// First intra random access point type.
+    pub const BLA_W_LP: u8 = 16;
+    /// IDR picture with leading pictures.
+    pub const IDR_W_RADL: u8 = 19;
+    /// IDR picture without leading pictures.
+    pub const IDR_N_LP: u8 = 20;
+    /// Clean random access picture.
+    pub const CRA: u8 = 21;
+    /// Video parameter set.
+    pub const VPS: u8 = 32;
+    /// Sequence parameter set.
+    pub const SPS: u8 = 33;
+    /// Picture parameter set.
+    pub const PPS: u8 = 34;
+    /// Access unit delimiter.
+    pub const AUD: u8 = 35;
+    /// End of sequence.
+    pub const END_OF_SEQUENCE: u8 = 36;
+    /// End of bit stream.
+    pub const END_OF_STREAM: u8 = 37;
+    /// Filler data.
+    pub const FILLER: u8 = 38;
+    /// SEI before the picture.
+    pub const PREFIX_SEI: u8 = 39;
+    /// SEI after the picture.
+    pub const SUFFIX_SEI: u8 = 40;
+
+    /// The type of a NAL unit; 63 (unspecified) for one without a whole header.
+    pub fn kind(nal: &[u8]) -> u8 {
+        match nal {
+            [b, _, ..] => (b >> 1) & 0x3f,
+            _ => 63,
+        }
+    }
+
+    /// The layer of a NAL unit: 0 is the base layer.
+    pub fn layer(nal: &[u8]) -> u8 {
+        match nal {
+            [a, b, ..] => ((a & 1) << 5) | (b >> 3),
+            _ => 0,
+        }
+    }
+
+    /// Whether the unit holds picture data.
+    pub const fn is_picture(kind: u8) -> bool {
+        kind < 32
+    }
+
+    /// Whether the unit belongs to an intra random access point: decoding can start there.
+    pub const fn is_irap(kind: u8) -> bool {
+        matches!(kind, 16..=23)
+    }
+}
+
+/// profile_tier_level() of H.265 §7.3.3, the general part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Profile {
+    /// general_profile_space, 2 bits.
+    pub space: u8,
+    /// High tier rather than main tier.
+    pub high_tier: bool,
+    /// general_profile_idc.
+    pub idc: u8,
+    /// general_profile_compatibility_flags; flag 0 is the highest bit.
+    pub compat: u32,
+    /// general_constraint_indicator_flags, 48 bits.
+    pub constraints: u64,
+    /// general_level_idc: 30 times the level.
+    pub level: u8,
+}
+
+impl Profile {
+    fn read(r: &mut BitReader<'_>, max_sub_layers_minus1: u32) -> Result<Self, CodecError> {
+        let mut p = Self::read_general(r)?;
+        p.level = r.byte()?;
+        let n = max_sub_layers_minus1.min(6);
+        let mut present = [(false, false); 6];
+        for x in present.iter_mut().take(n as usize) {
+            *x = (r.flag()?, r.flag()?);
+        }
+        if n > 0 {
+            r.skip(2 * (8 - n as usize))?;
+        }
+        for (profile, level) in present {
+            r.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
+        }
+        Ok(p)
+    }
+
+    fn read_general(r: &mut BitReader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            space: r.bits(2)? as u8,
+            high_tier: r.flag()?,
+            idc: r.bits(5)? as u8,
+            compat: r.bits(32)?,
+            constraints: r.bits64(48)?,
+            level: 0,
+        })
+    }
+}
+
+/// A sequence parameter set (H.265 §7.3.2.2), as far as containers and players care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sps {
+    /// Profile, tier and level.
+    pub profile: Profile,
+    /// Temporal sub-layers.
+    pub temporal_layers: u8,
+    /// Each temporal layer can be switched to everywhere.
+    pub temporal_nesting: bool,
+    /// Number of this set.
+    pub id: u8,
+    /// 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    pub chroma_format: u8,
+    /// Bits of a luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample.
+    pub bit_depth_chroma: u8,
+    /// Width inside the conformance window, in pixels.
+    pub width: u32,
+    /// Height inside the conformance window, in pixels.
+    pub height: u32,
+    /// Sample aspect ratio; (1, 1) where it isn't given.
+    pub sar: (u16, u16),
+    /// Frames per 1000 seconds from the VUI timing; 0 where it isn't given.
+    pub fpks: u32,
+    /// min_spatial_segmentation_idc.
+    pub min_spatial_segmentation: u16,
+    /// Pictures that may precede one in decoding order and follow it in output order.
+    pub reorder_frames: u32,
+}
+
+fn skip_scaling_lists(r: &mut BitReader<'_>) -> Result<(), CodecError> {
+    for size in 0..4u32 {
+        for _ in 0..if size == 3 { 2 } else { 6 } {
+            if r.flag()? {
+                if size > 1 {
+                    r.se()?;
+                }
+                for _ in 0..(1u32 << (4 + (size << 1))).min(64) {
+                    r.se()?;
+                }
+            } else {
+                r.ue()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// st_ref_pic_set of H.265 §7.3.7; returns the number of its pictures.
+fn skip_ref_pic_set(r: &mut BitReader<'_>, first: bool, before: u32) -> Result<u32, CodecError> {
+    if !first && r.flag()? {
+        r.skip(1)?;
+        r.ue()?;
+        let mut n = 0;
+        for _ in 0..=before {
+            let used = r.flag()?;
+            if used || r.flag()? {
+                n += 1;
+            }
+        }
+        return Ok(n);
+    }
+    let (negative, positive) = (r.ue()?, r.ue()?);
+    if negative > 16 || positive > 16 {
+        return Err(CodecError::malformed("short-term reference picture set"));
+    }
+    for _ in 0..negative + positive {
+        r.ue()?;
+        r.skip(1)?;
+    }
+    Ok(negative + positive)
+}
+
+impl Sps {
+    /// Parses a SPS NAL unit with its two header bytes. Trouble behind the picture size (reference picture
+    /// sets, VUI) leaves the fields from there unknown.
+    ///
+    /// # Errors
+    /// It is no SPS, ends early, or declares a size beyond the limit.
+    pub fn parse(nal: &[u8]) -> Result<Self, CodecError> {
+        if nal::kind(nal) != nal::SPS {
+            return Err(CodecError::malformed("not a SPS"));
+        }
+        if nal.len() > MAX_HEADER_LEN {
+            return Err(CodecError::limit("SPS length"));
+        }
+        let rbsp = unescape(nal.get(2..).unwrap_or_default());
+        let r = &mut BitReader::new(&rbsp);
+        r.skip(4)?;
+        let sub_layers = r.bits(3)?;
+        let temporal_nesting = r.flag()?;
+        let profile = Profile::read(r, sub_layers)?;
+        let id = r.ue()?;
+        let chroma = r.ue()?;
+        if id > 15 || chroma > 3 {
+            return Err(CodecError::malformed("SPS number or chroma format"));
+        }
+        if chroma == 3 {
+            r.skip(1)?;
+        }
+        let (full_w, full_h) = (r.ue()?, r.ue()?);
+        let mut window = [0u64; 4];
+        if r.flag()? {
+            for c in &mut window {
+                *c = r.ue()?.into();
+            }
+        }
+        let [left, right, top, bottom] = window;
+        let (unit_x, unit_y) = match chroma {
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        };
+        let (luma, chroma_depth) = (r.ue()?, r.ue()?);
+        if luma > 8 || chroma_depth > 8 {
+            return Err(CodecError::malformed("bit depth"));
+        }
+        let mut sps = Self {
+            profile,
+            temporal_layers: sub_layers as u8 + 1,
+            temporal_nesting,
+            id: id as u8,
+            chroma_format: chroma as u8,
+            bit_depth_luma: luma as u8 + 8,
+            bit_depth_chroma: chroma_depth as u8 + 8,
+            width: cropped(full_w.into(), (left + right) * unit_x, "SPS width")?,
+            height: cropped(full_h.into(), (top + bottom) * unit_y, "SPS height")?,
+            sar: (1, 1),
+            fpks: 0,
+            min_spatial_segmentation: 0,
+            reorder_frames: 0,
+        };
+        let _ = sps.tail(r, sub_layers);
+        Ok(sps)
+    }
+
+    fn tail(&mut self, r: &mut BitReader<'_>, sub_layers: u32) -> Result<(), CodecError> {
+        let poc_bits = r.ue()?;
+        if poc_bits > 12 {
+            return Err(CodecError::malformed("log2_max_pic_order_cnt_lsb_minus4"));
+        }
+        let all = r.flag()?;
+        for _ in 0..if all { sub_layers + 1 } else { 1 } {
+            r.ue()?;
+            self.reorder_frames = r.ue()?.min(16);
+            r.ue()?;
+        }
+        for _ in 0..6 {
+            r.ue()?;
+        }
+        if r.flag()? && r.flag()? {
+            skip_scaling_lists(r)?;
+        }
+        r.skip(2)?;
+        if r.flag()? {
+            r.skip(8)?;
+            r.ue()?;
+            r.ue()?;
+            r.skip(1)?;
+        }
+        let sets = r.ue()?;
+        if sets > 64 {
+            return Err(CodecError::malformed("num_short_term_ref_pic_sets"));
+        }
+        let mut before = 0;
+        for i in 0..sets {
+            before = skip_ref_pic_set(r, i == 0, before)?;
+        }
+        if r.flag()? {
+            let n = r.ue()?;
+            if n > 32 {
+                return Err(CodecError::malformed("num_long_term_ref_pics_sps"));
+            }
+            r.skip(n as usize * (poc_bits as usize + 5))?;
+        }
+        r.skip(2)?;
+        if r.flag()? {
+            self.vui(r)?;
+        }
+        Ok(())
+    }
+
+    fn vui(&mut self, r: &mut BitReader<'_>) -> Result<(), CodecError> {
+        self.sar = aspect_ratio(r)?;
+        if r.flag()? {
+            r.skip(1)?;
+        }
+        if r.flag()? {
+            r.skip(4)?;
+            if r.flag()? {
+                r.skip(24)?;
+            }
+        }
+        if r.flag()? {
+            r.ue()?;
+            r.ue()?;
+        }
+        r.skip(3)?;
+        if r.flag()? {
+            for _ in 0..4 {
+                r.ue()?;
+            }
+        }
+        if r.flag()? {
+            let (tick, scale) = (r.bits(32)?, r.bits(32)?);
+            self.fpks = fpks(scale, tick.into());
+            if r.flag()? {
+                r.ue()?;
+            }
+            if r.flag()? {
+                // HRD parameters lie between here and the fields that are left; nobody needs those enough.
+                return Ok(());
+            }
+        }
+        if r.flag()? {
+            r.skip(3)?;
+            self.min_spatial_segmentation = r.ue()?.min(4095) as u16;
+        }
+        Ok(())
+    }
+
+    /// What players need to know.
+    pub fn params(&self) -> Params {
+        Params::Video { width: self.width, height: self.height, fpks: self.fpks }
+    }
+}
+
+/// The beginning of a video parameter set (H.265 §7.3.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vps {
+    /// Number of this set.
+    pub id: u8,
+    /// Temporal sub-layers.
+    pub temporal_layers: u8,
+    /// Each temporal layer can be switched to everywhere.
+    pub temporal_nesting: bool,
+    /// Profile, tier and level.
+    pub profile: Profile,
+}
+
+impl Vps {
+    /// Parses a VPS NAL unit with its two header bytes.
+    ///
+    /// # Errors
+    /// It is no VPS, or ends early.
+    pub fn parse(nal: &[u8]) -> Result<Self, CodecError> {
+        if nal::kind(nal) != nal::VPS {
+            return Err(CodecError::malformed("not a VPS"));
+        }
+        let rbsp = unescape(nal.get(2..nal.len().min(256)).unwrap_or_default());
+        let r = &mut BitReader::new(&rbsp);
+        let id = r.bits(4)? as u8;
+        r.skip(8)?;
+        let sub_layers = r.bits(3)?;
+        let temporal_nesting = r.flag()?;
+        r.skip(16)?;
+        let profile = Profile::read(r, sub_layers)?;
+        Ok(Self { id, temporal_layers: sub_layers as u8 + 1, temporal_nesting, profile })
+    }
+}
+
+/// NAL units of one type in a [`Hvcc`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NalArray {
+    /// All units of this type are here, none in the payload.
+    pub complete: bool,
+    /// NAL unit type.
+    pub kind: u8,
+    /// The units.
+    pub nals: Vec<Bytes>,
+}
+
+/// Decoder configuration record of HEVC, the body of an `hvcC` box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hvcc {
+    /// Profile, tier and level.
+    pub profile: Profile,
+    /// min_spatial_segmentation_idc.
+    pub min_spatial_segmentation: u16,
+    /// 0 unknown, 1 slices, 2 tiles, 3 wavefronts.
+    pub parallelism: u8,
+    /// chroma_format_idc.
+    pub chroma_format: u8,
+    /// Bits of a luma sample.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample.
+    pub bit_depth_chroma: u8,
+    /// Frames in 256 seconds; 0 unknown.
+    pub avg_frame_rate: u16,
+    /// 1 constant, 2 each temporal layer constant, 0 unknown.
+    pub constant_frame_rate: u8,
+    /// Temporal sub-layers; 0 unknown.
+    pub temporal_layers: u8,
+    /// Each temporal layer can be switched to everywhere.
+    pub temporal_nesting: bool,
+    /// Bytes of a NAL unit length in the payload: 1 to 4. mist's canonical form has 4.
+    pub length_size: u8,
+    /// Parameter sets and SEI by type.
+    pub arrays: SmallVec<[NalArray; 3]>,
+}
+
+impl Hvcc {
+    /// Parses the record; its parameter sets share memory with `data`. Empty units are left out, bytes after
+    /// the record are ignored. Version 0, which early writers put down, is accepted.
+    ///
+    /// # Errors
+    /// Another version, too many units, or it ends early.
+    pub fn parse(data: &Bytes) -> Result<Self, CodecError> {
+        let Some((head, mut at)) = data.split_first_chunk::<23>() else {
+            return Err(CodecError::truncated("hvcC"));
+        };
+        let r = &mut BitReader::new(head);
+        if r.byte()? > 1 {
+            return Err(CodecError::malformed("hvcC version"));
+        }
+        let mut profile = Profile::read_general(r)?;
+        profile.level = r.byte()?;
+        r.skip(4)?;
+        let min_spatial_segmentation = r.bits(12)? as u16;
+        r.skip(6)?;
+        let parallelism = r.bits(2)? as u8;
+        r.skip(6)?;
+        let chroma_format = r.bits(2)? as u8;
+        r.skip(5)?;
+        let bit_depth_luma = r.bits(3)? as u8 + 8;
+        r.skip(5)?;
+        let bit_depth_chroma = r.bits(3)? as u8 + 8;
+        let avg_frame_rate = r.bits(16)? as u16;
+        let constant_frame_rate = r.bits(2)? as u8;
+        let temporal_layers = r.bits(3)? as u8;
+        let temporal_nesting = r.flag()?;
+        let length_size = r.bits(2)? as u8 + 1;
+        let count = r.byte()?;
+        let mut arrays: SmallVec<[NalArray; 3]> = SmallVec::new();
+        let mut total = 0;
+        for _ in 0..count {
+            let Some((&[kind, hi, lo], rest)) = at.split_first_chunk() else {
+                return Err(CodecError::truncated("hvcC array"));
+            };
+            at = rest;
+            let mut nals = Vec::new();
+            for _ in 0..u16::from_be_bytes([hi, lo]) {
+                let n = super::take_u16_prefixed(&mut at, "hvcC parameter set")?;
+                if !n.is_empty() {
+                    total += 1;
+                    if total > MAX_PARAMETER_SETS {
+                        return Err(CodecError::limit("hvcC parameter sets"));
+                    }
+                    nals.push(data.slice_ref(n));
+                }
+            }
+            arrays.push(NalArray { complete: kind & 0x80 != 0, kind: kind & 0x3f, nals });
+        }
+        Ok(Self {
+            profile,
+            min_spatial_segmentation,
+            parallelism,
+            chroma_format,
+            bit_depth_luma,
+            bit_depth_chroma,
+            avg_frame_rate,
+            constant_frame_rate,
+            temporal_layers,
+            temporal_nesting,
+            length_size,
+            arrays,
+        })
+    }
+
+    /// The record for parameter set NAL units, with 4-byte lengths. Units of other types are ignored and the
+    /// same unit twice counts once.
+    ///
+    /// # Errors
+    /// No readable SPS, or no VPS or PPS among them, or too many.
+    pub fn from_nals<'a>(nals: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CodecError> {
+        let (mut vps, mut sps, mut pps) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first: Option<Sps> = None;
+        for n in nals {
+            if n.len() > MAX_HEADER_LEN {
+                return Err(CodecError::limit("parameter set length"));
+            }
+            let list = match nal::kind(n) {
+                nal::VPS => &mut vps,
+                nal::SPS => {
+                    if nal::layer(n) == 0 && first.is_none() {
+                        first = Some(Sps::parse(n)?);
+                    }
+                    &mut sps
+                }
+                nal::PPS => &mut pps,
+                _ => continue,
+            };
+            if !list.iter().any(|x: &Bytes| x == n) {
+                if list.len() >= MAX_PARAMETER_SETS {
+                    return Err(CodecError::limit("parameter sets"));
+                }
+                list.push(Bytes::copy_from_slice(n));
+            }
+        }
+        let Some(s) = first else { return Err(CodecError::truncated("no SPS")) };
+        if vps.is_empty() || pps.is_empty() {
+            return Err(CodecError::truncated("no VPS or PPS"));
+        }
+        let array = |kind, nals| NalArray { complete: true, kind, nals };
+        Ok(Self {
+            profile: s.profile,
+            min_spatial_segmentation: s.min_spatial_segmentation,
+            parallelism: 0,
+            chroma_format: s.chroma_format,
+            bit_depth_luma: s.bit_depth_luma,
+            bit_depth_chroma: s.bit_depth_chroma,
+            avg_frame_rate: 0,
+            constant_frame_rate: 0,
+            temporal_layers: s.temporal_layers,
+            temporal_nesting: s.temporal_nesting,
+            length_size: 4,
+            arrays: SmallVec::from_iter([array(nal::VPS, vps), array(nal::SPS, sps), array(nal::PPS, pps)]),
+        })
+    }
+
+    /// Writes the record. Units over 65535 bytes, which the record can't express, are left out.
+    pub fn build(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(160);
+        let p = &self.profile;
+        out.put_u8(1);
+        out.put_u8(((p.space & 3) << 6) | (u8::from(p.high_tier) << 5) | (p.idc & 0x1f));
+        out.put_u32(p.compat);
+        out.put_uint(p.constraints & 0xffff_ffff_ffff, 6);
+        out.put_u8(p.level);
+        out.put_u16(0xf000 | (self.min_spatial_segmentation & 0xfff));
+        let depth = |d: u8| 0xf8 | (d.wrapping_sub(8) & 7);
+        out.put_u8(0xfc | (self.parallelism & 3));
+        out.put_u8(0xfc | (self.chroma_format & 3));
+        out.put_u8(depth(self.bit_depth_luma));
+        out.put_u8(depth(self.bit_depth_chroma));
+        out.put_u16(self.avg_frame_rate);
+        out.put_u8(
+            ((self.constant_frame_rate & 3) << 6)
+                | ((self.temporal_layers & 7) << 3)
+                | (u8::from(self.temporal_nesting) << 2)
+                | (self.length_size.clamp(1, 4) - 1),
+        );
+        out.put_u8(self.arrays.len().min(255) as u8);
+        for a in self.arrays.iter().take(255) {
+            out.put_u8((u8::from(a.complete) << 7) | (a.kind & 0x3f));
+            let fits = || a.nals.iter().filter(|n| u16::try_from(n.len()).is_ok()).take(0xffff);
+            out.put_u16(fits().count() as u16);
+            for n in fits() {
+                out.put_u16(n.len() as u16);
+                out.put_slice(n);
+            }
+        }
+        out.freeze()
+    }
+
+    /// The units of one type.
+    pub fn of(&self, kind: u8) -> impl Iterator<Item = &Bytes> {
+        self.arrays.iter().filter(move |a| a.kind == kind).flat_map(|a| &a.nals)
+    }
+
+    /// The first SPS, parsed. `None` without a readable one, as where parameter sets are in band (`hev1`).
+    pub fn first_sps(&self) -> Option<Sps> {
+        self.of(nal::SPS).find_map(|s| Sps::parse(s).ok())
+    }
+
+    /// The units in the order in which a decoder wants them: VPS, SPS, PPS, others.
+    pub fn nals(&self) -> impl Iterator<Item = &Bytes> {
+        let main = [nal::VPS, nal::SPS, nal::PPS];
+        let rest = self.arrays.iter().filter(move |a| !main.contains(&a.kind)).flat_map(|a| &a.nals);
+        main.into_iter().flat_map(|k| self.of(k)).chain(rest)
+    }
+
+    /// Appends the units in Annex B form.
+    pub fn put_annex_b(&self, out: &mut BytesMut) {
+        for n in self.nals() {
+            out.put_slice(&[0, 0, 0, 1]);
+            out.put_slice(n);
+        }
+    }
+}
+
+/// Whether an access unit in canonical form is an intra random access point (IDR, CRA or BLA).
+pub fn is_irap(au: &[u8]) -> bool {
+    let kinds = units::units(au).take(MAX_NALS).filter(|n| nal::layer(n) == 0).map(nal::kind);
+    kinds.into_iter().find(|&k| nal::is_picture(k)).is_some_and(nal::is_irap)
+}
+
+/// The closed captions that the SEI of an access unit carry.
+pub fn captions(au: &[u8]) -> Captions {
+    units::units(au)
+        .take(MAX_NALS)
+        .filter(|n| nal::kind(n) == nal::PREFIX_SEI)
+        .fold(Captions::default(), |c, n| c.or(sei::captions(n.get(2..).unwrap_or_default())))
+}
