@@ -6,6 +6,7 @@
 )]
 
 pub mod amf;
+pub mod flv;
 
 use mist_core::registry::FormatDef;
 
