@@ -113,7 +113,9 @@ impl Client {
             events: VecDeque::new(),
             aggregate: None,
             role: match config.direction {
-                Direction::Publish => Role::Publish(Viewer::publisher(enhanced::unannounced(), 0, MEDIA_CSID)),
+                Direction::Publish => {
+                    Role::Publish(Viewer::publisher(enhanced::unannounced(), 0, MEDIA_CSID))
+                }
                 Direction::Play => Role::Play(Incoming::new()),
             },
             peer: enhanced::unannounced(),
@@ -139,7 +141,10 @@ impl Client {
         let publish = self.config.direction == Direction::Publish;
         let mut o = Object::new()
             .with("app", self.url.app.as_str())
-            .with("flashVer", if publish { "FMLE/3.0 (compatible; mist)" } else { "LNX 9,0,124,2 (compatible; mist)" })
+            .with(
+                "flashVer",
+                if publish { "FMLE/3.0 (compatible; mist)" } else { "LNX 9,0,124,2 (compatible; mist)" },
+            )
             .with("tcUrl", self.url.tc_url.as_str())
             .with("objectEncoding", if self.config.amf3 { 3.0 } else { 0.0 });
         o = if publish {
@@ -178,7 +183,8 @@ impl Client {
             }
             Role::Play(_) => {
                 let (start, all) = (-2000.0, -1000.0);
-                let args = ["play".into(), T_START.into(), Value::Null, key, start.into(), all.into(), true.into()];
+                let args =
+                    ["play".into(), T_START.into(), Value::Null, key, start.into(), all.into(), true.into()];
                 self.call(MEDIA_CSID + 3, stream, &args);
                 self.link.control(UserControl::SetBufferLength(stream, BUFFER_MS));
             }
@@ -243,7 +249,9 @@ impl Client {
                 self.send_start();
             }
             // Servers may not know releaseStream and FCPublish.
-            Command::Error if t == T_CONNECT || t == T_CREATE || t == T_START => return Err(self.refused(call)),
+            Command::Error if t == T_CONNECT || t == T_CREATE || t == T_START => {
+                return Err(self.refused(call));
+            }
             Command::OnStatus => return self.status(call),
             _ => {}
         }
@@ -288,7 +296,8 @@ impl Client {
         if pulled {
             self.events.push_back(Output::Media(CLIENT_TICKET, Media::End));
         }
-        self.done = Some(if pulled { Ok(()) } else { Err(self.link.error("dialogue", "closed by the peer")) });
+        self.done =
+            Some(if pulled { Ok(()) } else { Err(self.link.error("dialogue", "closed by the peer")) });
     }
 
     fn patience(&self) -> Option<(Instant, &'static str)> {

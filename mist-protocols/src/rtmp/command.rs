@@ -47,11 +47,22 @@ pub enum Command {
     FcPublish(String),
     FcUnpublish(String),
     FcSubscribe(String),
-    Publish { name: String },
+    Publish {
+        name: String,
+    },
     /// Times in milliseconds; a negative start means live, a negative duration no end.
-    Play { name: String, start: f64, duration: f64, reset: bool },
-    Pause { pause: bool },
-    Seek { to: f64 },
+    Play {
+        name: String,
+        start: f64,
+        duration: f64,
+        reset: bool,
+    },
+    Pause {
+        pause: bool,
+    },
+    Seek {
+        to: f64,
+    },
     CloseStream,
     DeleteStream(u32),
     GetStreamLength(String),
@@ -98,7 +109,8 @@ impl Call {
     pub fn command(&self) -> Command {
         match self.name.as_str() {
             "connect" => {
-                let text = |k: &str| self.object.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let text =
+                    |k: &str| self.object.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
                 Command::Connect(Box::new(Connect {
                     app: text("app"),
                     tc_url: text("tcUrl"),
@@ -202,6 +214,9 @@ mod tests {
         let far = [Value::from("deleteStream"), 0.0.into(), Value::Null, (-1e300).into()];
         assert_eq!(parse(kind::COMMAND, body(false, &far)), Command::DeleteStream(0));
         assert_eq!(parse(kind::COMMAND, Bytes::new()), Command::Other);
-        assert_eq!(parse(kind::COMMAND, body(false, &["publish".into()])), Command::Publish { name: String::new() });
+        assert_eq!(
+            parse(kind::COMMAND, body(false, &["publish".into()])),
+            Command::Publish { name: String::new() }
+        );
     }
 }

@@ -111,7 +111,9 @@ impl Link {
             let value = m.body.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
             match m.kind {
                 // A window of nothing can't be acknowledged.
-                kind::WINDOW_ACK_SIZE => self.peer_window = value.filter(|w| *w > 0).unwrap_or(self.peer_window),
+                kind::WINDOW_ACK_SIZE => {
+                    self.peer_window = value.filter(|w| *w > 0).unwrap_or(self.peer_window)
+                }
                 kind::ACK | kind::SET_PEER_BANDWIDTH => {}
                 kind::USER_CONTROL => {
                     if let Some(UserControl::PingRequest(v)) = UserControl::parse(&m.body) {
@@ -152,7 +154,9 @@ impl Link {
 
     /// What is due by time: a ping, or the end of the connection.
     pub(super) fn tick(&mut self) -> Result<(), SessionError> {
-        let (Some(now), Some(opened), Some(heard)) = (self.now, self.opened, self.heard) else { return Ok(()) };
+        let (Some(now), Some(opened), Some(heard)) = (self.now, self.opened, self.heard) else {
+            return Ok(());
+        };
         if !self.is_open() {
             let late = now.saturating_duration_since(opened) >= self.limits.handshake;
             return if late { Err(SessionError::Timeout("handshake")) } else { Ok(()) };

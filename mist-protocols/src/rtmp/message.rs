@@ -164,8 +164,10 @@ mod tests {
         body.extend(sub(8, 4, b"audio"));
         let whole = body.len();
         body.extend([8, 0, 0, 200]);
-        let outer = |n: usize| Message { csid: 4, stream: 1, kind: 22, time: 1000, body: body[..n].to_vec().into() };
-        let got: Vec<_> = Aggregate::new(outer(body.len())).map(|m| (m.kind, m.time, m.body.to_vec())).collect();
+        let outer =
+            |n: usize| Message { csid: 4, stream: 1, kind: 22, time: 1000, body: body[..n].to_vec().into() };
+        let got: Vec<_> =
+            Aggregate::new(outer(body.len())).map(|m| (m.kind, m.time, m.body.to_vec())).collect();
         assert_eq!(got, [(9, 1000, b"video".to_vec()), (8, 1020, b"audio".to_vec())]);
         assert_eq!(Aggregate::new(outer(whole - 4)).count(), 2, "no last back pointer");
         for n in 0..whole - 4 {

@@ -17,8 +17,8 @@
 //! The passphrase of a publish is the application, as in `rtmp://host:port/passphrase/stream`; any application
 //! does for playing.
 
-mod client;
 pub mod chunk;
+mod client;
 pub mod command;
 pub mod enhanced;
 pub mod handshake;

@@ -240,7 +240,8 @@ impl Server {
             }
             Command::FcUnpublish(name) => {
                 let (name, _) = url::split_query(&name);
-                let found = self.streams.iter().position(|s| matches!(&s.role, Role::Publish(p) if p.name == name));
+                let found =
+                    self.streams.iter().position(|s| matches!(&s.role, Role::Publish(p) if p.name == name));
                 if let Some(i) = found {
                     self.end_role(i);
                 }
@@ -376,7 +377,14 @@ impl Server {
         Ok(())
     }
 
-    fn play(&mut self, id: u32, name: &str, start: f64, duration: f64, reset: bool) -> Result<(), SessionError> {
+    fn play(
+        &mut self,
+        id: u32,
+        name: &str,
+        start: f64,
+        duration: f64,
+        reset: bool,
+    ) -> Result<(), SessionError> {
         let index = self.begin(id)?;
         let (app, tc_url) = self.connection.as_ref().map_or(("", ""), |c| (&c.app, &c.tc_url));
         let Some(target) = url::Target::new(app, tc_url, name, self.limits.string) else {
@@ -399,7 +407,8 @@ impl Server {
             }));
         }
         // librtmp plays live streams with a start of 0.
-        let from = if start > 0.0 { PlayFrom::At(Timestamp::from_millis(start as i64)) } else { PlayFrom::Live };
+        let from =
+            if start > 0.0 { PlayFrom::At(Timestamp::from_millis(start as i64)) } else { PlayFrom::Live };
         let ask = Ask::Play { stream: target.stream, url: target.url, from };
         self.events.push_back(Output::Ask(ticket, ask));
         Ok(())
@@ -500,7 +509,10 @@ impl Server {
             Some((held, bytes)) => {
                 *bytes = bytes.saturating_add(m.body.len()).saturating_add(size_of::<Message>());
                 if *bytes > self.limits.pending_bytes {
-                    return Err(SessionError::Limit { protocol: PROTOCOL_ID, what: "media before the answer" });
+                    return Err(SessionError::Limit {
+                        protocol: PROTOCOL_ID,
+                        what: "media before the answer",
+                    });
                 }
                 held.push(m);
             }
@@ -519,7 +531,8 @@ impl Server {
             self.result(transaction, &[seconds.into()]);
             return Ok(());
         }
-        let Some(index) = self.by_ticket(ticket).filter(|i| self.streams.get(*i).is_some_and(Stream::waits)) else {
+        let Some(index) = self.by_ticket(ticket).filter(|i| self.streams.get(*i).is_some_and(Stream::waits))
+        else {
             return Ok(());
         };
         let Some(Stream { id, role, .. }) = self.streams.get_mut(index) else { return Ok(()) };
@@ -546,7 +559,12 @@ impl Server {
                 let (name, reset) = (p.name.clone(), p.reset);
                 self.link.control(UserControl::StreamBegin(id));
                 if reset {
-                    self.status(index, "status", "NetStream.Play.Reset", &format!("Playing and resetting {name}."));
+                    self.status(
+                        index,
+                        "status",
+                        "NetStream.Play.Reset",
+                        &format!("Playing and resetting {name}."),
+                    );
                 }
                 self.status(index, "status", "NetStream.Play.Start", &format!("Started playing {name}."));
                 if let Some(Role::Play(p)) = self.streams.get_mut(index).map(|s| &mut s.role) {
@@ -578,7 +596,12 @@ impl Server {
             p.viewer.complete(&mut self.link);
         }
         self.events.push_back(Output::Control(p.ticket, Control::Close));
-        self.status(index, "status", "NetStream.Play.UnpublishNotify", &format!("{} is now unpublished.", p.name));
+        self.status(
+            index,
+            "status",
+            "NetStream.Play.UnpublishNotify",
+            &format!("{} is now unpublished.", p.name),
+        );
         self.status(index, "status", "NetStream.Play.Stop", &format!("Stopped playing {}.", p.name));
         self.link.control(UserControl::StreamEof(id));
         self.idle_since = self.link.now;
@@ -593,7 +616,8 @@ impl Server {
             }
         }
         if self.connection.is_some() {
-            let info = command::info("status", "NetConnection.Connect.AppShutdown", "The server is shutting down.");
+            let info =
+                command::info("status", "NetConnection.Connect.AppShutdown", "The server is shutting down.");
             self.reply(CSID_COMMAND, 0, &["onStatus".into(), 0.0.into(), Value::Null, info.into()]);
         }
         self.done = Some(Ok(()));

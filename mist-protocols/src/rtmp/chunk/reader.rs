@@ -46,7 +46,10 @@ struct Stream {
 enum State {
     Head,
     /// Payload of the chunk stream at `index`; `left` bytes until the chunk's end.
-    Payload { index: usize, left: usize },
+    Payload {
+        index: usize,
+        left: usize,
+    },
 }
 
 enum Extension {
