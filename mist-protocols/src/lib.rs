@@ -7,8 +7,9 @@
 
 pub mod hls;
 pub mod progressive;
+pub mod rtmp;
 
 use mist_core::registry::ProtocolDef;
 
 /// Every protocol.
-pub static PROTOCOLS: &[&ProtocolDef] = &[&hls::PROTOCOL];
+pub static PROTOCOLS: &[&ProtocolDef] = &[&hls::PROTOCOL, &rtmp::PROTOCOL];
