@@ -11,4 +11,4 @@ pub mod flv;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT];

@@ -1,0 +1,457 @@
+//! Files and HTTP-FLV: tags one after the other, with the ways back when they are damaged.
+
+use super::reader::TagReader;
+use super::tag::TagKind;
+use super::{ID, Script, limits};
+use bytes::Bytes;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Node, Want};
+use mist_core::media::Media;
+use mist_core::queue::Queue;
+use mist_core::time::Timestamp;
+use std::collections::VecDeque;
+
+/// A tag's head.
+const HEAD: usize = 11;
+/// PreviousTagSize.
+const SIZE: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// At the start of the file.
+    Header,
+    /// Up to where the file's header ends; then the first PreviousTagSize.
+    Skip(u64),
+    /// Behind a file header, at a PreviousTagSize that belongs to no tag.
+    First,
+    /// At a tag.
+    Tag,
+    /// Looking for a tag.
+    Lost {
+        /// Bytes that were passed over.
+        passed: u64,
+        /// Order was lost at a tag that reaches beyond the end of the file.
+        cut: bool,
+    },
+    /// After a seek: waiting for the bytes at this offset.
+    Seek(u64),
+    Done,
+}
+
+/// Reads FLV files and streams.
+///
+/// A tag is believed when the PreviousTagSize behind it says the same length, or when another tag follows in its
+/// place. Otherwise, and where no tag is, the next place where a tag and its PreviousTagSize agree is looked for,
+/// and a [`Demuxed::Problem`] reports it. A file header in mid-stream, as files have that were joined by hand,
+/// is passed over.
+///
+/// Seeking works by the `keyframes` table of `onMetaData`, where a file has one and it was read already.
+#[derive(Debug)]
+pub struct Demuxer {
+    queue: Queue,
+    state: State,
+    ended: bool,
+    nodes: bool,
+    /// A wrong PreviousTagSize was reported and none was right since.
+    size_reported: bool,
+    reader: TagReader,
+    out: VecDeque<Demuxed>,
+    error: Option<FormatError>,
+}
+
+impl Default for Demuxer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A tag's head, taken apart.
+#[derive(Clone, Copy)]
+struct Head {
+    kind: Option<TagKind>,
+    filtered: bool,
+    len: usize,
+    timestamp: u32,
+}
+
+impl Head {
+    fn of(h: [u8; HEAD]) -> Self {
+        let [kind, l0, l1, l2, t0, t1, t2, t3, ..] = h;
+        Self {
+            kind: TagKind::from_wire(kind & 0xdf),
+            filtered: kind & 0x20 != 0,
+            len: u32::from_be_bytes([0, l0, l1, l2]) as usize,
+            timestamp: u32::from_be_bytes([t3, t0, t1, t2]),
+        }
+    }
+
+    fn whole(self) -> usize {
+        HEAD + self.len
+    }
+}
+
+/// Whether these bytes can be a tag's head: one of the three types, and the stream id that is always 0.
+fn plausible(h: [u8; HEAD]) -> bool {
+    let [.., a, b, c] = h;
+    Head::of(h).kind.is_some() && [a, b, c] == [0; 3]
+}
+
+enum Check {
+    /// More bytes are needed to tell.
+    Wait,
+    Good,
+    /// PreviousTagSize is wrong, but another tag follows.
+    BadSize,
+    Bad,
+}
+
+impl Demuxer {
+    /// At the start of a file.
+    pub fn new() -> Self {
+        Self {
+            queue: Queue::new(),
+            state: State::Header,
+            ended: false,
+            nodes: false,
+            size_reported: false,
+            reader: TagReader::new(),
+            out: VecDeque::new(),
+            error: None,
+        }
+    }
+
+    /// The tag layer: tracks and the last `onMetaData`.
+    pub fn reader(&self) -> &TagReader {
+        &self.reader
+    }
+
+    fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
+        self.out.push_back(Demuxed::Problem(FormatError { format: ID, offset, path, kind }));
+    }
+
+    fn node(&mut self, depth: u16, offset: u64, len: u64, name: &'static str, detail: String) {
+        self.out.push_back(Demuxed::Node(Node { depth, offset, len, name, detail }));
+    }
+
+    fn fail(&mut self, kind: ErrorKind) {
+        self.error = Some(FormatError { format: ID, offset: self.queue.offset(), path: "", kind });
+        self.state = State::Done;
+    }
+
+    /// One step; false when it needs more bytes.
+    fn step(&mut self) -> bool {
+        match self.state {
+            State::Header => self.header(),
+            State::Skip(to) => {
+                let left = to.saturating_sub(self.queue.offset());
+                self.queue.skip(usize::try_from(left).unwrap_or(usize::MAX));
+                if self.queue.offset() < to {
+                    return false;
+                }
+                self.state = State::First;
+                true
+            }
+            State::First => {
+                let Some(size) = self.queue.peek::<SIZE>() else { return false };
+                let at = self.queue.offset();
+                if size != [0; SIZE] {
+                    if self.queue.len() < HEAD && !self.ended {
+                        return false;
+                    }
+                    self.problem(at, "header", ErrorKind::Malformed("first PreviousTagSize is not 0"));
+                }
+                // Some writers leave it out.
+                if size == [0; SIZE] || !self.queue.peek::<HEAD>().is_some_and(plausible) {
+                    self.queue.skip(SIZE);
+                }
+                self.state = State::Tag;
+                true
+            }
+            State::Tag => self.tag(),
+            State::Lost { passed, cut } => self.look(passed, cut),
+            State::Seek(_) | State::Done => false,
+        }
+    }
+
+    fn header(&mut self) -> bool {
+        let Some(head) = self.queue.peek::<9>() else { return false };
+        let at = self.queue.offset();
+        let [b'F', b'L', b'V', version, flags, size @ ..] = head else {
+            self.fail(ErrorKind::Malformed("no FLV signature"));
+            return true;
+        };
+        let size = u64::from(u32::from_be_bytes(size));
+        if version != 1 {
+            self.problem(at, "header", ErrorKind::Unsupported("FLV version"));
+        }
+        if size < 9 {
+            self.problem(at, "header", ErrorKind::Malformed("DataOffset below 9"));
+        }
+        if size > limits::HEADER && at > 0 {
+            self.state = State::Lost { passed: 0, cut: false };
+            return true;
+        }
+        if size > limits::HEADER {
+            self.fail(ErrorKind::Limit("DataOffset"));
+            return true;
+        }
+        if self.nodes {
+            let detail = format!("version {version}, audio {}, video {}", flags >> 2 & 1, flags & 1);
+            self.node(0, at, size.max(9), "header", detail);
+        }
+        self.state = State::Skip(at + size.max(9));
+        true
+    }
+
+    /// Whether a tag of this length at the front is to be believed.
+    fn check(&self, whole: usize) -> Check {
+        let Some(size) = self.queue.peek_at::<SIZE>(whole) else {
+            if !self.ended {
+                return Check::Wait;
+            }
+            // The end: its PreviousTagSize may be cut or missing.
+            return if self.queue.len() >= whole { Check::Good } else { Check::Wait };
+        };
+        if u32::from_be_bytes(size) as usize == whole {
+            return Check::Good;
+        }
+        let next = whole + SIZE;
+        match self.queue.peek_at::<HEAD>(next) {
+            Some(h) if plausible(h) || h.starts_with(b"FLV\x01") => Check::BadSize,
+            Some(_) => Check::Bad,
+            None if !self.ended => Check::Wait,
+            None if self.queue.len() == next => Check::BadSize,
+            None => Check::Bad,
+        }
+    }
+
+    fn tag(&mut self) -> bool {
+        let Some(head) = self.queue.peek::<HEAD>() else {
+            if self.ended && !self.queue.is_empty() {
+                self.fail(ErrorKind::Truncated);
+                return true;
+            }
+            return false;
+        };
+        let at = self.queue.offset();
+        if head.starts_with(b"FLV\x01") {
+            self.problem(at, "header", ErrorKind::Malformed("file header between tags"));
+            self.state = State::Header;
+            return true;
+        }
+        let h = Head::of(head);
+        let whole = h.whole();
+        let check = if h.kind.is_some() { self.check(whole) } else { Check::Bad };
+        match check {
+            Check::Wait if !self.ended => return false,
+            // A cut file, or a wrong length that swallowed the tags behind it.
+            Check::Wait => {
+                self.state = State::Lost { passed: 0, cut: true };
+                return true;
+            }
+            Check::Bad => {
+                self.state = State::Lost { passed: 0, cut: false };
+                return true;
+            }
+            Check::BadSize => {
+                // A writer that gets it wrong does so for every tag: say it once.
+                if !std::mem::replace(&mut self.size_reported, true) {
+                    self.problem(at, "tag", ErrorKind::Malformed("PreviousTagSize"));
+                }
+            }
+            Check::Good => self.size_reported = false,
+        }
+        self.queue.skip(HEAD);
+        let body = self.queue.take(h.len).unwrap_or_default();
+        self.queue.skip(SIZE);
+        if let Some(kind) = h.kind {
+            self.body(at, kind, h, body);
+        }
+        true
+    }
+
+    fn body(&mut self, at: u64, kind: TagKind, h: Head, body: Bytes) {
+        let name = kind.name();
+        let base = at + HEAD as u64;
+        if self.nodes {
+            let mut detail = format!("{} ms", h.timestamp);
+            if kind == TagKind::Script && !h.filtered {
+                if let Ok(s) = Script::parse(&body) {
+                    detail.push_str(", ");
+                    detail.push_str(&s.name);
+                    for v in &s.values {
+                        detail.push(' ');
+                        detail.push_str(&v.to_json());
+                    }
+                }
+            } else if let Some([first, second, ..]) = body.first_chunk::<2>() {
+                detail.push_str(&format!(", codec head {first:02x} {second:02x}"));
+            }
+            self.node(0, at, h.whole() as u64, name, detail);
+        }
+        if h.filtered {
+            return self.problem(at, name, ErrorKind::Unsupported("encrypted tag"));
+        }
+        let mut out = Sink(&mut self.out);
+        if let Err(e) = self.reader.read(kind, h.timestamp, body, &mut out) {
+            self.out.push_back(Demuxed::Problem(e.in_file(base)));
+        }
+    }
+
+    /// Looks for a tag that its PreviousTagSize confirms, or for a file header.
+    fn look(&mut self, mut passed: u64, cut: bool) -> bool {
+        loop {
+            let start = self.queue.offset().saturating_sub(passed);
+            // The place where order was lost is not looked at again.
+            match self.queue.peek::<HEAD>().filter(|_| passed > 0).map(|h| self.is_tag(h)) {
+                Some(Check::Good) => {
+                    self.problem(start, "tag", ErrorKind::Malformed("no tag here; went on at the next"));
+                    self.state = State::Tag;
+                    return true;
+                }
+                Some(Check::Wait) if !self.ended => {
+                    self.state = State::Lost { passed, cut };
+                    return false;
+                }
+                _ => {}
+            }
+            if self.queue.len() < HEAD && !self.ended {
+                self.state = State::Lost { passed, cut };
+                return false;
+            }
+            if self.queue.is_empty() {
+                self.state = State::Done;
+                if cut {
+                    let kind = ErrorKind::Truncated;
+                    self.error = Some(FormatError { format: ID, offset: start, path: "tag", kind });
+                } else {
+                    self.problem(start, "tag", ErrorKind::Malformed("no tag from here to the end"));
+                }
+                return true;
+            }
+            // On to the next byte that can be a tag's type or the F of a header.
+            let front = self.queue.front();
+            let next = front.iter().skip(1).position(|b| matches!(b & 0xdf, 8 | 9 | 18) || *b == b'F');
+            passed += self.queue.skip(next.map_or(front.len(), |i| i + 1)) as u64;
+        }
+    }
+
+    /// Whether something to go on with begins with these bytes at the front.
+    fn is_tag(&self, h: [u8; HEAD]) -> Check {
+        if h.starts_with(b"FLV\x01") {
+            return Check::Good;
+        }
+        let head = Head::of(h);
+        if !plausible(h) || head.len > limits::FOUND {
+            return Check::Bad;
+        }
+        self.check(head.whole())
+    }
+
+    /// The entries of the `keyframes` table: time and offset.
+    fn keyframe(&self, to: Timestamp) -> Option<(Timestamp, u64)> {
+        let table = self.reader.metadata()?.metadata()?.get("keyframes")?;
+        let times = table.get("times")?.as_array()?;
+        let offsets = table.get("filepositions")?.as_array()?;
+        let mut best: Option<(Timestamp, u64)> = None;
+        for (t, o) in times.iter().zip(offsets) {
+            let (Some(t), Some(o)) = (t.as_f64(), o.as_f64()) else { continue };
+            // Offsets stay exact in a double up to 2^53; the first 13 bytes are the file's header.
+            if !t.is_finite() || !(13.0..9e15).contains(&o) {
+                continue;
+            }
+            let t = Timestamp::from_millis((t * 1000.0).round() as i64);
+            if (t <= to && best.is_none_or(|(b, _)| t >= b)) || best.is_none() {
+                best = Some((t, o as u64));
+            }
+        }
+        best
+    }
+}
+
+/// Puts media into the queue of what a demuxer has to say.
+struct Sink<'a>(&'a mut VecDeque<Demuxed>);
+
+impl Extend<Media> for Sink<'_> {
+    fn extend<T: IntoIterator<Item = Media>>(&mut self, iter: T) {
+        self.0.extend(iter.into_iter().map(Demuxed::Media));
+    }
+}
+
+impl mist_core::format::Demuxer for Demuxer {
+    fn push(&mut self, offset: u64, data: Bytes) {
+        if let State::Seek(to) = self.state {
+            // Bytes that were under way when the seek came are of no use.
+            let skip = to.saturating_sub(offset);
+            if offset > to || skip >= data.len() as u64 {
+                return;
+            }
+            self.queue.reset(to);
+            self.queue.push(data.slice(skip as usize..));
+            self.state = State::Tag;
+            return;
+        }
+        let next = self.queue.offset() + self.queue.len() as u64;
+        if offset != next {
+            self.queue.reset(offset);
+            if self.state != State::Header && self.state != State::Done {
+                self.state = State::Lost { passed: 0, cut: false };
+            }
+        }
+        self.queue.push(data);
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+    }
+
+    fn poll(&mut self) -> Result<Demuxed, FormatError> {
+        loop {
+            if let Some(d) = self.out.pop_front() {
+                return Ok(d);
+            }
+            if let Some(e) = &self.error {
+                return Err(e.clone());
+            }
+            if self.state == State::Done {
+                return Ok(Demuxed::End);
+            }
+            if self.step() {
+                continue;
+            }
+            if let State::Seek(offset) = self.state {
+                if !self.ended {
+                    return Ok(Demuxed::Need(Want::At { offset, len: HEAD }));
+                }
+            }
+            if !self.ended {
+                return Ok(Demuxed::Need(Want::Next));
+            }
+            match self.state {
+                State::Header | State::Skip(_) => self.fail(ErrorKind::Truncated),
+                _ => self.state = State::Done,
+            }
+        }
+    }
+
+    fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
+        let unsupported = FormatError {
+            format: ID,
+            offset: self.queue.offset(),
+            path: "onMetaData",
+            kind: ErrorKind::Unsupported("seeking without a keyframes table"),
+        };
+        if self.error.is_some() {
+            return Err(unsupported);
+        }
+        let (time, offset) = self.keyframe(to).ok_or(unsupported)?;
+        self.out.clear();
+        self.ended = false;
+        self.reader.reset_clock();
+        self.state = State::Seek(offset);
+        Ok(time)
+    }
+
+    fn want_nodes(&mut self) {
+        self.nodes = true;
+    }
+}
