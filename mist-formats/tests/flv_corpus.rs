@@ -118,7 +118,12 @@ fn same(at: &str, data: &Bytes, info: &TrackInfo, p: &Packet, r: &TruthPacket) {
     }
     // Their encoders put an access unit delimiter in front, which our canonical form has not.
     let delimited = ["flv/vhs-bipbop0.flv", "flv/red5-flashContent.flv"];
-    assert!(delimited.iter().any(|f| at.starts_with(f)), "{at}: {} bytes, {} expected", payload.len(), r.size);
+    assert!(
+        delimited.iter().any(|f| at.starts_with(f)),
+        "{at}: {} bytes, {} expected",
+        payload.len(),
+        r.size
+    );
     let aud = r.size - payload.len();
     assert_eq!(aud, 6, "{at}");
     let body = data.windows(r.size).skip(r.pos.unwrap()).take(32).find(|w| sha256(w) == r.sha256).unwrap();

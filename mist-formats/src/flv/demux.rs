@@ -217,10 +217,9 @@ impl Demuxer {
         let next = whole + SIZE;
         match self.queue.peek_at::<HEAD>(next) {
             Some(h) if plausible(h) || h.starts_with(b"FLV\x01") => Check::BadSize,
-            Some(_) => Check::Bad,
             None if !self.ended => Check::Wait,
             None if self.queue.len() == next => Check::BadSize,
-            None => Check::Bad,
+            _ => Check::Bad,
         }
     }
 
@@ -418,13 +417,11 @@ impl mist_core::format::Demuxer for Demuxer {
             if self.step() {
                 continue;
             }
-            if let State::Seek(offset) = self.state {
-                if !self.ended {
-                    return Ok(Demuxed::Need(Want::At { offset, len: HEAD }));
-                }
-            }
             if !self.ended {
-                return Ok(Demuxed::Need(Want::Next));
+                return Ok(Demuxed::Need(match self.state {
+                    State::Seek(offset) => Want::At { offset, len: HEAD },
+                    _ => Want::Next,
+                }));
             }
             match self.state {
                 State::Header | State::Skip(_) => self.fail(ErrorKind::Truncated),

@@ -1,6 +1,12 @@
 //! What the tests over real media share: the corpus and its truth, and driving a demuxer over bytes in memory.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests read files and say what they skip"
+)]
 
 use bytes::Bytes;
 use mist_core::format::{Demuxed, Demuxer, FormatError, Want};
@@ -141,7 +147,12 @@ pub(crate) fn demux(def: &FormatDef, data: &Bytes, step: usize) -> Demux {
 /// Drives a demuxer over a seekable source until it is done. Checks that it makes progress and keeps its contract:
 /// a packet's track is described before it, and what it said last it says for ever.
 pub(crate) fn run(d: &mut dyn Demuxer, data: &Bytes, step: usize) -> Demux {
-    let mut got = Demux::default();
+    go_on(d, data, step, Vec::new())
+}
+
+/// Like [`run`], with a demuxer that has described tracks already.
+pub(crate) fn go_on(d: &mut dyn Demuxer, data: &Bytes, step: usize, tracks: Vec<Arc<TrackInfo>>) -> Demux {
+    let mut got = Demux { tracks, ..Demux::default() };
     let (mut at, mut ended) = (0, false);
     let mut idle = 0;
     loop {
