@@ -64,6 +64,9 @@ pub struct BufferOptions {
     pub segment: Duration,
     /// Media before this time is dropped: `cut` of MistServer.
     pub cut: Option<Timestamp>,
+    /// Number of the first segment, and of discontinuities before it. Taking it from a clock keeps both growing
+    /// when a stream is made again after the one before is forgotten.
+    pub first_number: u64,
     /// Bounds.
     pub limits: Limits,
 }
@@ -75,6 +78,7 @@ impl Default for BufferOptions {
             window: Duration::from_secs(50),
             segment: Duration::from_secs(5),
             cut: None,
+            first_number: 0,
             limits: Limits::default(),
         }
     }
@@ -107,6 +111,7 @@ pub struct StreamBuffer {
     ended: bool,
     last_wake: Option<Instant>,
     restarts: u64,
+    has_source: bool,
 }
 
 impl StreamBuffer {
@@ -117,19 +122,30 @@ impl StreamBuffer {
             lanes: Vec::new(),
             repairs: Vec::new(),
             repair: Repair::default(),
-            segmenter: Segmenter::default(),
+            segmenter: Segmenter::starting_at(options.first_number),
             bytes: 0,
             version: 0,
             tracks_version: 0,
             ended: false,
             last_wake: None,
             restarts: 0,
+            has_source: false,
         }
     }
 
-    /// How it was made.
+    /// How it was made, or changed since.
     pub fn options(&self) -> &BufferOptions {
         &self.options
+    }
+
+    /// Changes window, segment size, cut and bounds from now on.
+    pub fn set_options(&mut self, options: BufferOptions) {
+        self.options = options;
+    }
+
+    /// A source is writing to it now.
+    pub fn has_source(&self) -> bool {
+        self.has_source
     }
 
     /// Counts changes that an HTTP output could show: tracks, finished segments, restarts, the end.
@@ -257,6 +273,7 @@ impl StreamBuffer {
         let first = self.lanes.iter().all(Lane::is_empty) && self.segmenter.open_start().is_none();
         self.source_stopped();
         self.ended = false;
+        self.has_source = true;
         self.repair.restart();
         self.repairs.iter_mut().for_each(TrackRepair::restart);
         for l in &mut self.lanes {
@@ -280,6 +297,7 @@ impl StreamBuffer {
 
     /// The source stopped writing: what it left is finished, so that players get all of it. Another may start.
     pub fn source_stopped(&mut self) {
+        self.has_source = false;
         let end = self.main_lane().and_then(|i| self.lanes.get(i)).and_then(Lane::end);
         for l in &mut self.lanes {
             if let Some(end) = l.end() {

@@ -55,6 +55,7 @@ pub(super) struct Segmenter {
     /// How many of `done`, from its front, are no longer listed.
     pub(super) unlisted: usize,
     next_number: u64,
+    first_number: u64,
     target: Option<Duration>,
     /// Discontinuities in segments that are no longer listed.
     pub(super) discontinuities: u64,
@@ -64,6 +65,10 @@ pub(super) struct Segmenter {
 }
 
 impl Segmenter {
+    pub(super) fn starting_at(number: u64) -> Self {
+        Self { next_number: number, first_number: number, discontinuities: number, ..Self::default() }
+    }
+
     /// The longest a segment may get, once it is known.
     pub(super) fn target(&self) -> Option<Duration> {
         self.target
@@ -72,7 +77,7 @@ impl Segmenter {
     /// A segment that starts at or after the next cut can't be decoded with what was before.
     pub(super) fn mark_discontinuity(&mut self) {
         // Before anything was cut there is nothing to differ from.
-        if self.open.is_some() || self.next_number > 0 {
+        if self.open.is_some() || self.next_number > self.first_number {
             self.discontinuity_pending = true;
         }
     }

@@ -452,3 +452,188 @@ impl mist_core::format::Demuxer for Demuxer {
         self.nodes = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mist_core::format::Demuxer as _;
+
+    const START: &[u8] = b"FLV\x01\x04\0\0\0\x09\0\0\0\0";
+
+    fn tag(kind: u8, ms: u32, body: &[u8]) -> Vec<u8> {
+        let [_, a, b, c] = (body.len() as u32).to_be_bytes();
+        let [t3, t0, t1, t2] = ms.to_be_bytes();
+        let mut d = vec![kind, a, b, c, t0, t1, t2, t3, 0, 0, 0];
+        d.extend_from_slice(body);
+        d.extend_from_slice(&(body.len() as u32 + 11).to_be_bytes());
+        d
+    }
+
+    /// An MP3 tag with this payload.
+    fn sound(ms: u32) -> Vec<u8> {
+        tag(8, ms, &[0x2f, 0x55, 0x55, 0x55, ms as u8])
+    }
+
+    /// Times of the packets in milliseconds, problems, and how it ended.
+    fn run(data: &[u8]) -> (Vec<i64>, Vec<FormatError>, Option<ErrorKind>) {
+        let whole = run_in(data, data.len());
+        for step in [1, 3, 64] {
+            assert_eq!(run_in(data, step), whole, "steps of {step}");
+        }
+        whole
+    }
+
+    fn run_in(data: &[u8], step: usize) -> (Vec<i64>, Vec<FormatError>, Option<ErrorKind>) {
+        let mut d = Demuxer::new();
+        let mut chunks = data.chunks(step.max(1));
+        let mut at = 0;
+        let (mut times, mut problems) = (Vec::new(), Vec::new());
+        loop {
+            match d.poll() {
+                Ok(Demuxed::Media(Media::Packet(p))) => times.push(p.dts.as_millis()),
+                Ok(Demuxed::Problem(e)) => problems.push(e),
+                Ok(Demuxed::Need(_)) => match chunks.next() {
+                    Some(c) => {
+                        d.push(at, Bytes::copy_from_slice(c));
+                        at += c.len() as u64;
+                    }
+                    None => d.end(),
+                },
+                Ok(Demuxed::End) => return (times, problems, None),
+                Ok(_) => {}
+                Err(e) => return (times, problems, Some(e.kind)),
+            }
+        }
+    }
+
+    fn join(parts: &[&[u8]]) -> Vec<u8> {
+        parts.concat()
+    }
+
+    #[test]
+    fn headers_of_all_sorts() {
+        let good = join(&[START, &sound(0), &sound(20)]);
+        assert_eq!(run(&good), (vec![0, 20], vec![], None));
+        // A longer header, a wrong version, a DataOffset below 9, no first PreviousTagSize.
+        let long = join(&[b"FLV\x01\x04\0\0\0\x0cxxx\0\0\0\0", &sound(0)]);
+        assert_eq!(run(&long), (vec![0], vec![], None));
+        for odd in [&b"FLV\x07\x04\0\0\0\x09\0\0\0\0"[..], b"FLV\x01\x04\0\0\0\0\0\0\0\0", b"FLV\x01\x04\0\0\0\x09"] {
+            let (times, problems, end) = run(&join(&[odd, &sound(0), &sound(20)]));
+            assert_eq!((times, problems.len(), end), (vec![0, 20], 1, None), "{odd:?}");
+        }
+        assert_eq!(run(b"RIFF12345").2, Some(ErrorKind::Malformed("no FLV signature")));
+        assert_eq!(run(b"FLV\x01\x04\xff\0\0\0").2, Some(ErrorKind::Limit("DataOffset")));
+        assert_eq!(run(b"FLV\x01\x04").2, Some(ErrorKind::Truncated));
+        assert_eq!(run(START), (vec![], vec![], None));
+    }
+
+    #[test]
+    fn cut_anywhere() {
+        let good = join(&[START, &sound(0), &sound(20), &sound(40)]);
+        for n in START.len()..good.len() {
+            let (times, problems, end) = run(&good[..n]);
+            let behind = (n - START.len()) % 20;
+            // A PreviousTagSize that is cut or missing harms nobody.
+            let whole = behind == 0 || behind >= 16;
+            assert_eq!(end.is_none(), whole, "{n}");
+            assert!(problems.is_empty(), "{n}: {problems:?}");
+            assert_eq!(times.len(), (n - START.len() + 4) / 20, "{n}");
+        }
+    }
+
+    #[test]
+    fn damage_is_passed_over_and_reported() {
+        let rest = join(&[&sound(40), &sound(60)]);
+        let with = |middle: &[u8]| run(&join(&[START, &sound(0), middle, &rest]));
+        let mut wrong_size = sound(20);
+        wrong_size[16..].copy_from_slice(&[0, 0, 0, 1]);
+        let (times, problems, end) = with(&wrong_size);
+        assert_eq!((times, problems[0].kind, end), (vec![0, 20, 40, 60], ErrorKind::Malformed("PreviousTagSize"), None));
+        // DataSize too large, swallowing what follows; up to the end of the file; too small.
+        for size in [[0, 0, 25], [0xff, 0xff, 0xff], [0, 0, 2]] {
+            let mut t = sound(20);
+            t[1..4].copy_from_slice(&size);
+            let (times, problems, end) = with(&t);
+            assert_eq!((times, problems.len(), end), (vec![0, 40, 60], 1, None), "{size:?}");
+        }
+        // Unknown types, garbage with things in it that look like tags.
+        let noise = [&[0x55; 300][..], b"FLV", &[9, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9]].concat();
+        for middle in [tag(15, 20, &[0; 30]), tag(0x48, 20, b"x"), noise] {
+            let (times, problems, end) = with(&middle);
+            assert_eq!((times, problems.len(), end), (vec![0, 40, 60], 1, None), "{middle:?}");
+            assert_eq!(problems[0].offset, 33, "where order was lost");
+        }
+        let (times, problems, end) = run(&join(&[START, &sound(0), &[0x77; 5000]]));
+        assert_eq!((times, problems.len(), end), (vec![0], 1, None));
+    }
+
+    #[test]
+    fn oddities_between_good_tags() {
+        // A second file joined on, with its header and times that start again.
+        let (times, problems, end) = run(&join(&[START, &sound(0), &sound(20), START, &sound(0)]));
+        assert_eq!((times, problems.len(), end), (vec![0, 20, 0], 1, None));
+        // Encrypted, empty, and of a codec that nobody knows.
+        let odd = join(&[&tag(0x28, 5, b"secret"), &tag(8, 6, b""), &tag(9, 6, &[0x1f, 0])]);
+        let (times, problems, end) = run(&join(&[START, &sound(0), &odd, &sound(20)]));
+        let kinds: Vec<_> = problems.iter().map(|p| p.kind).collect();
+        let want = [ErrorKind::Unsupported("encrypted tag"), ErrorKind::Unsupported("video codec")];
+        assert_eq!((times, &kinds[..], end), (vec![0, 20], &want[..], None));
+        assert_eq!(problems[1].offset, (13 + 20 + 21 + 15 + 11 + 1) as u64, "byte in the file");
+        // A stream id other than 0 in a tag that is sound.
+        let mut t = sound(20);
+        t[10] = 1;
+        assert_eq!(run(&join(&[START, &sound(0), &t, &sound(40)])), (vec![0, 20, 40], vec![], None));
+        // A writer that gets every PreviousTagSize wrong is reported once.
+        let mut bad = Vec::new();
+        for i in 0..50 {
+            let mut t = sound(i);
+            t[19] = 0;
+            bad.extend_from_slice(&t);
+        }
+        let (times, problems, _) = run(&join(&[START, &bad]));
+        assert_eq!((times.len(), problems.len()), (50, 1));
+    }
+
+    #[test]
+    fn clocks_wrap() {
+        let at = u32::MAX - 9;
+        let (times, ..) = run(&join(&[START, &sound(at), &sound(at.wrapping_add(20)), &sound(at.wrapping_add(40))]));
+        let at = i64::from(at);
+        assert_eq!(times, [at, at + 20, at + 40]);
+    }
+
+    #[test]
+    fn seeks_by_the_keyframes_table() {
+        use crate::amf::{Object, Value, amf0};
+        let meta = |second: f64| {
+            let table = Object::new()
+                .with("times", vec![Value::Number(0.0), Value::Number(0.1), Value::Number(f64::NAN)])
+                .with("filepositions", vec![Value::Number(13.0), Value::Number(second), Value::Number(-1.0)]);
+            let o = Object::new().with("keyframes", table);
+            tag(18, 0, &amf0::write_all(&["onMetaData".into(), Value::EcmaArray(o)]))
+        };
+        let media: Vec<u8> = (0..10).flat_map(|i| sound(i * 20)).collect();
+        let first = START.len() + meta(0.0).len();
+        let file = Bytes::from(join(&[START, &meta((first + 100) as f64), &media]));
+        let mut d = Demuxer::new();
+        assert!(d.seek(Timestamp::ZERO).is_err(), "nothing is known yet");
+        d.push(0, file.slice(..first));
+        while !matches!(d.poll(), Ok(Demuxed::Need(_))) {}
+        assert_eq!(d.seek(Timestamp::from_millis(150)), Ok(Timestamp::from_millis(100)));
+        let Ok(Demuxed::Need(Want::At { offset, .. })) = d.poll() else { panic!() };
+        assert_eq!(offset, (first + 100) as u64);
+        // What was still under way is thrown away.
+        d.push(first as u64, file.slice(first..first + 50));
+        d.push(offset - 1, file.slice(offset as usize - 1..));
+        d.end();
+        let mut times = Vec::new();
+        while let Ok(m) = d.poll() {
+            match m {
+                Demuxed::Media(Media::Packet(p)) => times.push(p.dts.as_millis()),
+                Demuxed::End => break,
+                _ => {}
+            }
+        }
+        assert_eq!(times, [100, 120, 140, 160, 180]);
+    }
+}
