@@ -164,6 +164,16 @@ pub enum Serve {
     Http(&'static dyn HttpOutput),
 }
 
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::No => "No",
+            Self::Tcp(_) => "Tcp",
+            Self::Http(_) => "Http",
+        })
+    }
+}
+
 /// A protocol.
 pub struct ProtocolDef {
     /// Short name, upper case; unique.

@@ -6,8 +6,10 @@
 )]
 
 pub mod amf;
+pub mod flv;
+pub mod ts;
 
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[];
+pub static FORMATS: &[&FormatDef] = &[&ts::FORMAT];

@@ -1,7 +1,7 @@
 //! Codec strings for playlists, manifests and `MediaSource` (RFC 6381 §3.3, ISO/IEC 14496-15 annex E, the AV1 and
 //! VP9 bindings).
 
-use super::aac::{self, Asc};
+use super::aac::Asc;
 use super::av1::Av1c;
 use super::hevc::Hvcc;
 use super::vpx::Vpcc;
@@ -14,7 +14,8 @@ pub fn codec_string(t: &TrackInfo) -> Option<String> {
     let fixed = |s: &str| Some(s.to_owned());
     match t.codec {
         Codec::H264 => match &t.init[..] {
-            [_, p, c, l, ..] => Some(format!("avc1.{p:02X}{c:02X}{l:02X}")),
+            // Lower case as MistServer writes it.
+            [_, p, c, l, ..] => Some(format!("avc1.{p:02x}{c:02x}{l:02x}")),
             _ => None,
         },
         Codec::Hevc => Hvcc::parse(&t.init).ok().map(|h| hevc(&h)),
@@ -36,7 +37,7 @@ pub fn codec_string(t: &TrackInfo) -> Option<String> {
         Codec::Jpeg => fixed("mp4v.6C"),
         Codec::Theora => fixed("theora"),
         Codec::Aac => {
-            let object = Asc::parse(&t.init).map_or(aac::object::LC, |a| a.shown_object_type());
+            let object = Asc::parse(&t.init).ok()?.shown_object_type();
             Some(format!("mp4a.40.{object}"))
         }
         // ISO/IEC 13818-3 is what has the sample rates below 32 kHz.
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn strings_name_their_codec() {
         let cases: &[(Codec, &[u8], u32, &str)] = &[
-            (Codec::H264, &[1, 0x64, 0, 0x1f, 0xff], 0, "avc1.64001F"),
+            (Codec::H264, &[1, 0x64, 0, 0x1f, 0xff], 0, "avc1.64001f"),
             (Codec::Aac, &[0x12, 0x10], 44_100, "mp4a.40.2"),
             (Codec::Aac, &[0xeb, 0x09, 0x88, 0], 48_000, "mp4a.40.29"),
             (Codec::Mp3, &[], 44_100, "mp4a.6B"),

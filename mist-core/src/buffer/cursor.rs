@@ -1,0 +1,210 @@
+//! Reading: a cursor is a place in each track, never a queue.
+
+use super::lane::Lane;
+use super::{Read, StreamBuffer};
+use crate::media::{Media, Packet, TrackId, TrackInfo};
+use crate::time::Timestamp;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+struct Head {
+    track: TrackId,
+    /// Index into the buffer's lanes, which never move while their track lives.
+    lane: usize,
+    gop: u64,
+    index: usize,
+    /// The description that the reader has been given.
+    seen: Option<Arc<TrackInfo>>,
+}
+
+/// A reader's place in a [`StreamBuffer`]. Cheap to make and to keep: a slow reader is only an old cursor.
+#[derive(Debug, Clone, Default)]
+pub struct Cursor {
+    heads: SmallVec<[Head; 2]>,
+    /// Packets before this are passed over, so that all tracks start together.
+    skipped: u64,
+}
+
+impl Cursor {
+    /// Times that the reader fell out of the window and went on at a later keyframe.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The tracks that it reads.
+    pub fn tracks(&self) -> impl Iterator<Item = TrackId> {
+        self.heads.iter().map(|h| h.track)
+    }
+}
+
+impl Head {
+    /// The packet that it points at, with the description that holds for it; moves over the ends of groups.
+    fn peek<'b>(&mut self, lane: &'b Lane) -> Option<(&'b Packet, &'b Arc<TrackInfo>)> {
+        loop {
+            if self.gop >= lane.open_seq() {
+                return lane.open.get(self.index).map(|p| (p, &lane.open_info));
+            }
+            let g = lane.gop(self.gop)?;
+            match g.packets.get(self.index) {
+                Some(p) => return Some((p, &g.info)),
+                None => {
+                    // A group that was split while it was open keeps our place in the next one.
+                    self.index -= g.packets.len();
+                    self.gop += 1;
+                }
+            }
+        }
+    }
+
+    /// Puts it at the first packet at or after `at`.
+    fn place(&mut self, lane: &Lane, at: Timestamp) {
+        let i = lane.closed.partition_point(|g| g.end <= at);
+        match lane.closed.get(i) {
+            Some(g) => {
+                self.gop = g.seq;
+                self.index = g.packets.partition_point(|p| p.dts < at);
+            }
+            None => {
+                self.gop = lane.open_seq();
+                self.index = lane.open.partition_point(|p| p.dts < at);
+            }
+        }
+    }
+}
+
+impl StreamBuffer {
+    fn lane_of(&self, h: &Head) -> Option<&Lane> {
+        self.lanes.get(h.lane).filter(|l| l.info.id == h.track)
+    }
+
+    fn new_head(&self, track: TrackId) -> Option<Head> {
+        let lane = self.lanes.iter().position(|l| l.info.id == track)?;
+        Some(Head { track, lane, gop: 0, index: 0, seen: None })
+    }
+
+    /// Where a reader that wants to be live starts: the newest keyframe of the main one of `tracks`.
+    fn live_start(&self, heads: &[Head]) -> Option<Timestamp> {
+        let lane = self.main_of(heads)?;
+        if lane.open.first().is_some_and(|p| p.key) {
+            return lane.open.first().map(|p| p.dts);
+        }
+        lane.closed
+            .iter()
+            .rev()
+            .find(|g| g.packets.first().is_some_and(|p| p.key))
+            .map(|g| g.start)
+            .or(lane.last_dts)
+    }
+
+    fn main_of(&self, heads: &[Head]) -> Option<&Lane> {
+        heads.iter().filter_map(|h| self.lane_of(h)).min_by_key(|l| (l.kind(), l.info.id))
+    }
+
+    /// A cursor over `tracks` that starts at the newest keyframe.
+    pub fn cursor(&self, tracks: impl IntoIterator<Item = TrackId>) -> Cursor {
+        let mut c =
+            Cursor { heads: tracks.into_iter().filter_map(|t| self.new_head(t)).collect(), skipped: 0 };
+        self.go_live(&mut c);
+        c
+    }
+
+    /// Moves a cursor to the newest keyframe.
+    pub fn go_live(&self, c: &mut Cursor) {
+        let at = self.live_start(&c.heads);
+        for h in &mut c.heads {
+            let Some(l) = self.lanes.get(h.lane) else { continue };
+            match at {
+                Some(at) => h.place(l, at),
+                None => (h.gop, h.index) = (l.open_seq(), 0),
+            }
+        }
+    }
+
+    /// Moves a cursor to the newest keyframe at or before `to`, or to the oldest one there is, and returns its time.
+    pub fn seek(&self, c: &mut Cursor, to: Timestamp) -> Option<Timestamp> {
+        let lane = self.main_of(&c.heads)?;
+        let key = |p: Option<&Packet>| p.is_some_and(|p| p.key);
+        let open = lane.open.first().filter(|p| p.key && p.dts <= to).map(|p| p.dts);
+        let at = open
+            .or_else(|| {
+                let mut gops = lane.closed.iter().filter(|g| key(g.packets.first()));
+                let first = gops.next().map(|g| g.start);
+                gops.rev().find(|g| g.start <= to).map(|g| g.start).or(first)
+            })
+            .or_else(|| lane.first_dts())?;
+        for h in &mut c.heads {
+            if let Some(l) = self.lanes.get(h.lane) {
+                h.place(l, at);
+            }
+        }
+        Some(at)
+    }
+
+    /// Changes the tracks of a cursor: kept ones go on where they are, new ones join there.
+    pub fn retarget(&self, c: &mut Cursor, tracks: &[TrackId]) {
+        let mut at = None;
+        for h in &mut c.heads {
+            if let Some(p) = self.lanes.get(h.lane).and_then(|l| h.peek(l).map(|(p, _)| p.dts).or(l.last_dts))
+            {
+                at = Some(at.map_or(p, |a: Timestamp| a.min(p)));
+            }
+        }
+        c.heads.retain(|h| tracks.contains(&h.track));
+        for t in tracks {
+            if c.heads.iter().any(|h| h.track == *t) {
+                continue;
+            }
+            let Some(mut h) = self.new_head(*t) else { continue };
+            let Some(l) = self.lanes.get(h.lane) else { continue };
+            match at {
+                Some(at) => h.place(l, at),
+                None => (h.gop, h.index) = (l.open_seq(), 0),
+            }
+            c.heads.push(h);
+        }
+    }
+
+    /// Reads up to `max` packets in decoding order over all tracks of the cursor into `out`, with each track's
+    /// description before its first packet and whenever it changes.
+    pub fn read(&self, c: &mut Cursor, out: &mut Vec<Media>, max: usize) -> Read {
+        let lagged = c.heads.iter().any(|h| self.lane_of(h).is_some_and(|l| h.gop < l.first));
+        if lagged {
+            let fell_out =
+                c.heads.iter().any(|h| self.lane_of(h).is_some_and(|l| h.gop < l.first && !l.is_empty()));
+            self.go_live(c);
+            if fell_out {
+                c.skipped += 1;
+                return Read::Lagged;
+            }
+        }
+        let mut n = 0;
+        while n < max {
+            let mut best: Option<(usize, &Packet, &Arc<TrackInfo>)> = None;
+            for (i, h) in c.heads.iter_mut().enumerate() {
+                let Some(l) = self.lanes.get(h.lane).filter(|l| l.info.id == h.track) else { continue };
+                if let Some((p, info)) = h.peek(l)
+                    && best.is_none_or(|(_, b, _)| p.dts < b.dts)
+                {
+                    best = Some((i, p, info));
+                }
+            }
+            let Some((i, p, info)) = best else { break };
+            let Some(h) = c.heads.get_mut(i) else { break };
+            if !h.seen.as_ref().is_some_and(|s| Arc::ptr_eq(s, info)) {
+                h.seen = Some(info.clone());
+                out.push(Media::Track(info.clone()));
+            }
+            h.index += 1;
+            n += 1;
+            out.push(Media::Packet(p.clone()));
+        }
+        if n > 0 {
+            Read::Ready
+        } else if self.ended {
+            Read::Ended
+        } else {
+            Read::Empty
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One track's groups: a window of closed ones and the one that is being filled.
+
+use super::gop::Gop;
+use crate::media::{Kind, Packet, TrackInfo};
+use crate::time::{Duration, Timestamp};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Cuts that a lane has not reached yet; older ones are forgotten.
+const MAX_PENDING_CUTS: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// The track as announced last; the open group may still be of the one before.
+    pub(super) info: Arc<TrackInfo>,
+    /// The source doesn't have this track any more.
+    pub(super) gone: bool,
+    /// `seq` of the first closed group, or of the open one if none is closed.
+    pub(super) first: u64,
+    pub(super) closed: VecDeque<Arc<Gop>>,
+    pub(super) open: Vec<Packet>,
+    pub(super) open_info: Arc<TrackInfo>,
+    pub(super) open_bytes: u64,
+    pub(super) last_dts: Option<Timestamp>,
+    /// The usual distance of packets, to estimate where the last one ends.
+    pub(super) step: Duration,
+    cuts: VecDeque<Timestamp>,
+}
+
+impl Lane {
+    pub(super) fn new(info: Arc<TrackInfo>) -> Self {
+        Self {
+            open_info: info.clone(),
+            info,
+            gone: false,
+            first: 0,
+            closed: VecDeque::new(),
+            open: Vec::new(),
+            open_bytes: 0,
+            last_dts: None,
+            step: Duration::from_millis(40),
+            cuts: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.info.codec.kind()
+    }
+
+    /// `seq` of the group that is being filled.
+    pub(super) fn open_seq(&self) -> u64 {
+        self.first + self.closed.len() as u64
+    }
+
+    pub(super) fn gop(&self, seq: u64) -> Option<&Arc<Gop>> {
+        let i = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+        self.closed.get(i)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.open.is_empty()
+    }
+
+    /// Decoding time of the oldest packet that is kept.
+    pub(super) fn first_dts(&self) -> Option<Timestamp> {
+        self.closed.front().map(|g| g.start).or_else(|| self.open.first().map(|p| p.dts))
+    }
+
+    /// Where the newest packet is expected to end.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        self.last_dts.map(|t| t + self.step)
+    }
+
+    pub(super) fn append(&mut self, p: Packet) {
+        if let Some(last) = self.last_dts {
+            let d = p.dts - last;
+            if d > Duration::ZERO && d < Duration::from_secs(2) {
+                self.step = d;
+            }
+        }
+        if self.open.is_empty() {
+            self.open_info = self.info.clone();
+        }
+        self.last_dts = Some(p.dts);
+        self.open_bytes += p.data.len() as u64;
+        self.open.push(p);
+    }
+
+    /// Closes what is open; `end` is where the next group starts.
+    pub(super) fn close(&mut self, end: Timestamp) {
+        // The next group will be about as long as this one.
+        let room = self.open.len() + self.open.len() / 8;
+        let packets = std::mem::take(&mut self.open);
+        let bytes = std::mem::take(&mut self.open_bytes);
+        self.close_with(packets, bytes, end);
+        self.open.reserve(room);
+    }
+
+    fn close_with(&mut self, mut packets: Vec<Packet>, bytes: u64, end: Timestamp) {
+        let Some(start) = packets.first().map(|p| p.dts) else { return };
+        packets.shrink_to_fit();
+        let seq = self.open_seq();
+        let info = self.open_info.clone();
+        self.closed.push_back(Arc::new(Gop { seq, start, end, info, packets, bytes }));
+    }
+
+    /// The main track starts a segment at `at`: close there, now or when this lane comes to it.
+    pub(super) fn cut_at(&mut self, at: Timestamp) {
+        let i = self.open.partition_point(|p| p.dts < at);
+        if i == self.open.len() {
+            if self.cuts.len() == MAX_PENDING_CUTS {
+                self.cuts.pop_front();
+            }
+            self.cuts.push_back(at);
+        } else if i > 0 {
+            let rest = self.open.split_off(i);
+            let rest_bytes = rest.iter().map(|p| p.data.len() as u64).sum();
+            let head = std::mem::replace(&mut self.open, rest);
+            let end = self.open.first().map_or(at, |p| p.dts);
+            let head_bytes = self.open_bytes.saturating_sub(rest_bytes);
+            self.close_with(head, head_bytes, end);
+            self.open_bytes = rest_bytes;
+        }
+    }
+
+    /// Whether a packet at `dts` starts a new group because a segment starts before it.
+    pub(super) fn take_cut(&mut self, dts: Timestamp) -> bool {
+        let mut cut = false;
+        while self.cuts.front().is_some_and(|c| *c <= dts) {
+            self.cuts.pop_front();
+            cut = true;
+        }
+        cut
+    }
+
+    /// Drops the oldest closed group.
+    pub(super) fn drop_front(&mut self) -> Option<Arc<Gop>> {
+        let g = self.closed.pop_front()?;
+        self.first += 1;
+        Some(g)
+    }
+
+    /// Drops all media; `seq` goes on.
+    pub(super) fn clear(&mut self) {
+        // A reader that has read everything stays where it is; others find that their group is gone.
+        self.first = self.open_seq() + u64::from(!self.open.is_empty());
+        self.closed.clear();
+        self.open.clear();
+        self.open_bytes = 0;
+        self.last_dts = None;
+        self.cuts.clear();
+    }
+
+    pub(super) fn forget_cuts(&mut self) {
+        self.cuts.clear();
+    }
+}
