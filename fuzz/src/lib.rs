@@ -57,7 +57,7 @@ fn tracks(n: u8) -> Vec<Arc<TrackInfo>> {
     let codecs = [Codec::H264, Codec::Aac, Codec::Opus, Codec::Hevc, Codec::Mp3];
     (1u8..4)
         .map(|id| {
-            let codec = codecs[usize::from(id - 1 + n) % codecs.len()];
+            let codec = codecs[(usize::from(id - 1) + usize::from(n)) % codecs.len()];
             let params = match codec.kind() {
                 Kind::Video => Params::Video { width: 16, height: 16, fpks: 0 },
                 _ => Params::Audio { rate: 48_000, channels: 2, bits: 16 },
