@@ -4,6 +4,7 @@ use mist_core::buffer::StreamBuffer;
 use mist_core::media::{Kind, Params, TrackInfo};
 use mist_core::registry::{Connector, carries};
 use mist_core::select::Selection;
+use mist_core::time::Timestamp;
 use mist_core::url::Encoded;
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
@@ -36,7 +37,7 @@ pub fn document(stream: &str, view: &StreamBuffer, boot_offset: i64, reach: &[Re
         let times = (view.first_dts(t.id), view.last_dts(t.id));
         first = first.into_iter().chain(times.0).min();
         last = last.max(times.1);
-        tracks.insert(key(t, fpks(view, t)), track(view, t));
+        tracks.insert(key(t, fpks(view, t)), track(view, t).into());
     }
     let window = first.zip(last).map_or(0, |(first, last)| (last - first).as_millis());
     json!({
@@ -92,35 +93,35 @@ fn key(t: &TrackInfo, fpks: u64) -> String {
     key + &format!("_{}", t.id)
 }
 
-fn track(view: &StreamBuffer, t: &TrackInfo) -> Value {
+fn track(view: &StreamBuffer, t: &TrackInfo) -> Map<String, Value> {
     let health = view.health(t.id);
-    let millis = |time: Option<mist_core::time::Timestamp>| time.map_or(0, |t| t.as_millis());
-    let mut v = json!({
-        "trackid": t.id.0,
-        "type": t.codec.kind().name(),
-        "codec": t.codec.name(),
-        "firstms": millis(view.first_dts(t.id)),
-        "lastms": millis(view.last_dts(t.id)),
-        "bps": health.bits_per_second / 8,
-        "maxbps": health.peak_bits_per_second / 8,
-        // Each byte is a character, so that JSON can hold it.
-        "init": t.init.iter().copied().map(char::from).collect::<String>(),
-    });
+    let millis = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_millis);
+    let mut v = Map::new();
+    let mut put = |key: &str, value: Value| drop(v.insert(key.to_owned(), value));
+    put("trackid", t.id.0.into());
+    put("type", t.codec.kind().name().into());
+    put("codec", t.codec.name().into());
+    put("firstms", millis(view.first_dts(t.id)).into());
+    put("lastms", millis(view.last_dts(t.id)).into());
+    put("bps", (health.bits_per_second / 8).into());
+    put("maxbps", (health.peak_bits_per_second / 8).into());
+    // Each byte is a character, so that JSON can hold it.
+    put("init", t.init.iter().copied().map(char::from).collect::<String>().into());
     match t.params {
         Params::Audio { rate, channels, bits } => {
-            v["channels"] = channels.into();
-            v["rate"] = rate.into();
-            v["size"] = bits.into();
+            put("channels", channels.into());
+            put("rate", rate.into());
+            put("size", bits.into());
         }
         Params::Video { width, height, .. } => {
-            v["fpks"] = fpks(view, t).into();
-            v["width"] = width.into();
-            v["height"] = height.into();
+            put("fpks", fpks(view, t).into());
+            put("width", width.into());
+            put("height", height.into());
         }
         _ => {}
     }
     if let Some(lang) = t.lang {
-        v["lang"] = lang.as_str().into();
+        put("lang", lang.as_str().into());
     }
     v
 }
@@ -162,7 +163,7 @@ mod tests {
     use mist_core::codec::Codec;
     use mist_core::media::{Lang, Packet, TrackId};
     use mist_core::registry::{Method, Slot};
-    use mist_core::time::{Duration, Now, Timestamp};
+    use mist_core::time::{Duration, Now};
     use std::sync::Arc;
 
     const FLV: Connector = Connector {
@@ -277,6 +278,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn has_the_members_that_a_real_server_answers() {
         let path =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/oracle/api-2.14/http_json_live_js.json");
