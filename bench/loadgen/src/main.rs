@@ -1,4 +1,5 @@
 //! loadgen: load generator and latency meter for live media servers. Loopback only.
+mod hls;
 mod http;
 mod play;
 mod procs;
@@ -291,7 +292,7 @@ fn main() {
         match cmd.as_str() {
             "rtmp-play" => play::run(cfg.clone()).await,
             "http-get" => http::run_get(cfg.clone()).await,
-            "hls" => http::run_hls(cfg.clone()).await,
+            "hls" => hls::run_hls(cfg.clone()).await,
             "rtmp-publish" => publish::run(cfg.clone(), opt).await,
             "latency" => publish::latency(cfg.clone(), opt, plays).await,
             _ => Err(format!("unknown command {cmd}\n{USAGE}")),

@@ -362,7 +362,7 @@ pub async fn latency(cfg: Cfg, opt: PubOpt, plays: Vec<String>) -> Result<Value,
                     if u.starts_with("rtmp:") {
                         play::client(k, i).await
                     } else if u.contains(".m3u8") {
-                        http::hls_client(k, i).await
+                        hls::hls_client(k, i).await
                     } else {
                         http::get_client(k, i).await
                     }

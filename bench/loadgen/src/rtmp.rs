@@ -12,7 +12,6 @@ struct Cs {
     delta: u32,
     len: usize,
     typ: u8,
-    sid: u32,
     ext: bool,
     got: usize,
     in_msg: bool,
@@ -23,8 +22,6 @@ pub struct Msg<'a> {
     pub typ: u8,
     pub ts: u32,
     pub len: usize,
-    #[allow(dead_code)]
-    pub sid: u32,
     /// complete for control/command/aggregate; first HEAD bytes for audio/video
     pub body: &'a [u8],
 }
@@ -116,7 +113,6 @@ impl ChunkIn {
                         c.typ = m[6];
                     }
                     if fmt == 0 {
-                        c.sid = u32::from_le_bytes([m[7], m[8], m[9], m[10]]);
                         c.ts = t;
                         c.delta = 0;
                     } else {
@@ -161,7 +157,7 @@ impl ChunkIn {
             if self.left == 0 && c.got >= c.len {
                 c.in_msg = false;
                 let typ = c.typ;
-                let msg = Msg { typ, ts: c.ts, len: c.len, sid: c.sid, body: &c.body };
+                let msg = Msg { typ, ts: c.ts, len: c.len, body: &c.body };
                 if typ == 1 && c.body.len() >= 4 {
                     self.max_chunk = (u32::from_be_bytes([c.body[0], c.body[1], c.body[2], c.body[3]])
                         & 0x7fffffff)
@@ -178,8 +174,7 @@ impl ChunkIn {
 #[derive(Debug, Clone)]
 pub enum Amf {
     Num(f64),
-    #[allow(dead_code)]
-    Bool(bool),
+    Bool,
     Str(String),
     Obj(Vec<(String, Self)>),
     Null,
@@ -201,7 +196,10 @@ pub fn amf_read(d: &mut &[u8]) -> Option<Amf> {
     let t = take(d, 1)?[0];
     Some(match t {
         0 => Amf::Num(f64::from_be_bytes(take(d, 8)?.try_into().ok()?)),
-        1 => Amf::Bool(take(d, 1)?[0] != 0),
+        1 => {
+            take(d, 1)?;
+            Amf::Bool
+        }
         2 => Amf::Str(rd_str(d)?),
         3 | 8 => {
             if t == 8 {
