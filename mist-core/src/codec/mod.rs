@@ -26,6 +26,7 @@ pub mod h264;
 pub mod hevc;
 pub mod latm;
 pub mod nal;
+pub mod rfc6381;
 pub mod sei;
 
 use crate::bits::EndOfBits;
