@@ -6,8 +6,8 @@ mod segments;
 pub mod source;
 
 pub use hub::{Hub, StreamHandle};
-pub use live::{LiveStream, Publisher, View};
-pub use segments::{Document, SegmentCache};
+pub use live::{LiveStream, Publisher, View, now};
+pub use segments::{Document, SegmentCache, build as build_segment, collect as collect_segment};
 
 use std::time::Duration;
 
