@@ -283,11 +283,9 @@ async fn serve(listener: TcpListener, p: ProtocolConfig, shared: Shared, listene
         }
         Maker::Protocol(def) => {
             let Serve::Tcp(make) = def.serve else { return };
-            let options: Vec<(String, String)> =
-                p.raw.iter().filter_map(|(k, v)| Some((k.clone(), crate::config::text(v).ok()??))).collect();
             let each = |io: tokio::net::TcpStream, peer| {
                 let shared = shared.clone();
-                let options = options.clone();
+                let options = p.options.clone();
                 tokio::spawn(async move {
                     let Ok(seed) = system::random_bytes() else { return };
                     let session = make(&SessionConfig { seed, options });

@@ -60,7 +60,9 @@ pub async fn accept_loop(listener: &TcpListener, mut each: impl FnMut(TcpStream,
                 }
                 each(io, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
             }
-            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted || e.kind() == io::ErrorKind::ConnectionReset => {}
+            Err(e)
+                if e.kind() == io::ErrorKind::ConnectionAborted
+                    || e.kind() == io::ErrorKind::ConnectionReset => {}
             Err(e) => {
                 error!("can't accept a connection: {e}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

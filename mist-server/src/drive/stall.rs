@@ -33,17 +33,20 @@ impl Stall {
             self.pending = true;
             self.timer = Some(Box::pin(sleep(WRITE_STALL)));
         }
-        match &mut self.timer {
-            Some(t) if t.as_mut().poll(cx).is_ready() => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "peer stopped reading")))
-            }
-            _ => Poll::Pending,
+        let over = self.timer.as_mut().is_some_and(|t| t.as_mut().poll(cx).is_ready());
+        if over {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "peer stopped reading")));
         }
+        Poll::Pending
     }
 }
 
 impl AsyncRead for Stall {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

@@ -133,7 +133,9 @@ impl Driver<'_> {
                 Output::Note(Note::Problem(what)) => {
                     debug!(peer = %self.peer, connector = self.connector, "{what}");
                 }
-                Output::Fetch(id, _) => self.handle(Input::Fetched(id, Fetched::Failed("not over this transport"))),
+                Output::Fetch(id, _) => {
+                    self.handle(Input::Fetched(id, Fetched::Failed("not over this transport")))
+                }
                 Output::Idle { until, wants_media } => break Want::Wait { until, media: wants_media },
                 Output::Done(r) => break Want::Done(r),
                 // Nothing else is known to this transport.
@@ -171,7 +173,13 @@ impl Driver<'_> {
         let answer = match verdict {
             Verdict::Publish { handle, publisher } => match self.open(handle.name().as_str(), Kind::Input) {
                 Some(guard) => {
-                    self.publishes.push(Publish { ticket, publisher, batch: Vec::new(), guard, _handle: handle });
+                    self.publishes.push(Publish {
+                        ticket,
+                        publisher,
+                        batch: Vec::new(),
+                        guard,
+                        _handle: handle,
+                    });
                     Answer::Yes
                 }
                 None => Answer::No(Refusal::Limit),
@@ -197,19 +205,19 @@ impl Driver<'_> {
         from: PlayFrom,
     ) -> Result<(), Refusal> {
         let guard = self.open(handle.name().as_str(), Kind::Viewer).ok_or(Refusal::Limit)?;
-        let (mut cursor, mut tracks) = (Cursor::default(), Vec::new());
-        let tracks_version = {
+        let mut tracks = Vec::new();
+        let (cursor, tracks_version) = {
             let b = view.borrow_and_update();
             let ids = choose(self.codecs, &b, &selection, true, true);
             if ids.is_empty() {
                 return Err(Refusal::NoTracks);
             }
-            cursor = b.cursor(ids);
+            let mut cursor = b.cursor(ids);
             if let PlayFrom::At(t) = from {
                 b.seek(&mut cursor, t);
             }
             b.announce(&mut cursor, &mut tracks);
-            b.tracks_version()
+            (cursor, b.tracks_version())
         };
         view.mark_changed();
         self.handle(Input::Answer(ticket, Answer::Yes));
@@ -337,7 +345,8 @@ async fn news(plays: &mut [Play]) {
         [] => pending().await,
         [p] => one(p).await,
         many => {
-            let all = many.iter_mut().map(|p| Box::pin(one(p)) as Pin<Box<dyn Future<Output = ()> + Send + '_>>);
+            let all =
+                many.iter_mut().map(|p| Box::pin(one(p)) as Pin<Box<dyn Future<Output = ()> + Send + '_>>);
             futures_util::future::select_all(all).await;
         }
     }

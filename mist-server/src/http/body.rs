@@ -237,7 +237,9 @@ impl Live {
 
     fn finish(&mut self, out: &mut Gather) {
         self.finished = true;
-        if !self.fresh && let Err(e) = self.muxer.finish(out) {
+        if !self.fresh
+            && let Err(e) = self.muxer.finish(out)
+        {
             debug!(connector = self.connector, "{e}");
         }
     }
@@ -288,7 +290,9 @@ impl Live {
         if self.fresh {
             let mut tracks = Vec::new();
             batch.retain(|m| match m {
-                Media::Track(t) if !tracks.iter().any(|o: &Arc<mist_core::media::TrackInfo>| o.id == t.id) => {
+                Media::Track(t)
+                    if !tracks.iter().any(|o: &Arc<mist_core::media::TrackInfo>| o.id == t.id) =>
+                {
                     tracks.push(t.clone());
                     false
                 }

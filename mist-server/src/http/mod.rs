@@ -86,17 +86,17 @@ where
 }
 
 /// Every answer may be read by pages of other sites: streams are public by their URL, log-in never is by cookie.
-const CORS: &[(header::HeaderName, HeaderValue)] = &[
-    (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-    (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS")),
-    (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*")),
-    (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*")),
-    (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600")),
+const CORS: [(&str, &str); 5] = [
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+    ("access-control-allow-headers", "*"),
+    ("access-control-expose-headers", "*"),
+    ("access-control-max-age", "600"),
 ];
 
 fn head(headers: &mut HeaderMap) {
     for (k, v) in CORS {
-        headers.insert(k.clone(), v.clone());
+        headers.insert(k, HeaderValue::from_static(v));
     }
     headers.insert(header::SERVER, HeaderValue::from_static(concat!("mist/", env!("CARGO_PKG_VERSION"))));
 }

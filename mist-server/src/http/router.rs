@@ -2,17 +2,17 @@
 
 use super::body::{Body, Live};
 use super::{NO_STORE, answer, info, pages};
-use crate::config::Config;
+use crate::config::{Config, ProtocolConfig};
 use crate::drive::Listeners;
 use crate::registry::{self, Maker, Output};
 use crate::session::{Client, Kind, Open, SessionGuard};
 use crate::shared::Shared;
-use crate::stream::{Document, StreamHandle, SOURCE_WAIT, build_segment, collect_segment, now};
+use crate::stream::{Document, SOURCE_WAIT, StreamHandle, build_segment, collect_segment, now};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use mist_core::http::{Cache, HttpOutput, HttpRequest, PlaySpec, Reply, SegmentSpec};
+use mist_core::http::{Cache, HttpRequest, PlaySpec, Reply, SegmentSpec};
 use mist_core::name::StreamName;
 use mist_core::registry::{FormatDef, Serve};
 use mist_core::select::Selection;
@@ -68,9 +68,8 @@ fn refused(why: Refusal) -> Response<Body> {
 fn cache_control(c: Cache) -> HeaderValue {
     match c {
         Cache::No => HeaderValue::from_static("no-store"),
-        Cache::Seconds(s) => {
-            HeaderValue::try_from(format!("public, max-age={s}")).unwrap_or(HeaderValue::from_static("no-store"))
-        }
+        Cache::Seconds(s) => HeaderValue::try_from(format!("public, max-age={s}"))
+            .unwrap_or(HeaderValue::from_static("no-store")),
         Cache::Immutable => HeaderValue::from_static("public, max-age=31536000, immutable"),
     }
 }
@@ -81,14 +80,14 @@ fn document(d: &Document) -> Response<Body> {
     r
 }
 
-fn enabled(config: &Config, o: &Output) -> bool {
-    config.protocols().iter().any(|p| p.connector.eq_ignore_ascii_case(o.connector.name))
+fn enabled<'c>(config: &'c Config, o: &Output) -> Option<&'c ProtocolConfig> {
+    config.protocols().iter().find(|p| p.connector.eq_ignore_ascii_case(o.connector.name))
 }
 
 /// How long the machine is up.
 fn uptime_ms() -> i64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    t.tv_sec * 1000 + t.tv_nsec / 1_000_000
+    let t = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    t.map_or(0, |t| t.tv_sec() * 1000 + t.tv_nsec() / 1_000_000)
 }
 
 impl Router {
@@ -126,9 +125,9 @@ impl Router {
             return status(StatusCode::NOT_FOUND, "Nothing here.\n");
         };
         let config = self.shared.config.current();
-        if !enabled(&config, output) {
+        let Some(as_configured) = enabled(&config, output) else {
             return status(StatusCode::NOT_FOUND, "This output is not enabled.\n");
-        }
+        };
         let (Ok(name), rest) = (StreamName::new(&percent_decode(raw)), percent_decode(rest)) else {
             return not_found();
         };
@@ -137,7 +136,7 @@ impl Router {
         let host = host.or_else(|| req.uri().authority().map(|a| a.as_str()));
         let call = Call {
             output,
-            req: HttpRequest { stream: name.as_str(), rest: &rest, query },
+            req: HttpRequest { stream: name.as_str(), rest: &rest, query, options: &as_configured.options },
             url: req.uri().path_and_query().map_or(path, |p| p.as_str()),
             name: name.clone(),
             host,
@@ -151,9 +150,7 @@ impl Router {
                 Serve::Http(h) => self.reply(&call, |r, b| h.reply(r, b, now())).await,
                 _ => not_found(),
             },
-            Maker::Format(f) => {
-                self.reply(&call, |r, b| mist_protocols::progressive::reply(f, r, b)).await
-            }
+            Maker::Format(f) => self.reply(&call, |r, b| mist_protocols::progressive::reply(f, r, b)).await,
         }
     }
 
@@ -280,7 +277,8 @@ impl Router {
         } else {
             self.shared.hub.existing(call.name.as_str())
         };
-        let Some(stream) = stream.filter(|s| s.peek(|b| b.has_source() && b.tracks().next().is_some())) else {
+        let Some(stream) = stream.filter(|s| s.peek(|b| b.has_source() && b.tracks().next().is_some()))
+        else {
             return info::error("Stream is offline");
         };
         let host = call.host.unwrap_or("localhost");
@@ -295,8 +293,11 @@ impl Router {
             }
             _ => format!("http://{host}"),
         };
-        let bases: Vec<(&'static Output, String)> =
-            registry::outputs().iter().filter(|o| enabled(config, o)).map(|o| (o, base(o))).collect();
+        let bases: Vec<(&'static Output, String)> = registry::outputs()
+            .iter()
+            .filter(|o| enabled(config, o).is_some())
+            .map(|o| (o, base(o)))
+            .collect();
         let reach: Vec<info::Reach<'_>> =
             bases.iter().map(|(o, base)| info::Reach { connector: &o.connector, base }).collect();
         stream.peek(|b| {

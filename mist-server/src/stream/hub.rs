@@ -255,7 +255,8 @@ impl Hub {
         let until = Instant::now() + TAKEOVER_WAIT;
         loop {
             let handle = self.open(name)?;
-            let changed = handle.stream.changed.notified();
+            let stream = handle.stream.clone();
+            let changed = stream.changed.notified();
             if let Some(p) = handle.try_publish(kick) {
                 return Ok((handle, p));
             }

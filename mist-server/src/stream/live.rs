@@ -17,7 +17,10 @@ const NUMBERS_SINCE: u64 = 1_700_000_000;
 
 /// The server's clocks, as the libraries want them.
 pub fn now() -> Now {
-    Now { instant: Instant::now(), unix: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() }
+    Now {
+        instant: Instant::now(),
+        unix: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+    }
 }
 
 /// A reader's access to a stream's buffer, which also wakes it.
