@@ -230,8 +230,7 @@ fn write(path: &Path, doc: &Value) -> Result<(), SaveError> {
         .map_err(failed("making a file beside it"))?;
     if let Ok(old) = fs::metadata(&target) {
         // Saved by root, it stays readable for the user that the server runs as next time.
-        let (user, group) = (rustix::fs::Uid::from_raw(old.uid()), rustix::fs::Gid::from_raw(old.gid()));
-        let _ = rustix::fs::fchown(&file, Some(user), Some(group));
+        let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
     }
     let done = file
         .write_all(&text)
