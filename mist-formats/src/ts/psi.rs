@@ -121,6 +121,8 @@ pub(super) struct Section<'a> {
     /// `current_next_indicator`: applicable now.
     pub(super) current: bool,
     pub(super) number: u8,
+    /// Number of the table's last section.
+    pub(super) last: u8,
     pub(super) body: &'a [u8],
     pub(super) crc: u32,
 }
@@ -143,6 +145,7 @@ impl<'a> Section<'a> {
             extension: u16::from_be_bytes([ext_hi, ext_lo]),
             current: version & 1 != 0,
             number,
+            last,
             body,
             crc: u32::from_be_bytes(*crc),
         })
