@@ -10,4 +10,5 @@ pub mod args;
 pub mod config;
 pub mod log;
 pub mod registry;
+pub mod session;
 pub mod system;
