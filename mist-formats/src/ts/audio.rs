@@ -107,9 +107,8 @@ impl Audio {
             Coding::Adts => Adts::find(b),
             Coding::Mpa => mpa::Header::find(b),
             Coding::Ac3 => ac3::Header::find(b),
-            Coding::Latm => memchr::memchr(0x56, b).filter(|&i| {
-                b.get(i..).is_some_and(|b| b.len() < 3 || latm::loas_frame_len(b).is_ok())
-            }),
+            Coding::Latm => memchr::memchr(0x56, b)
+                .filter(|&i| b.get(i..).is_some_and(|b| b.len() < 3 || latm::loas_frame_len(b).is_ok())),
             _ => Some(0),
         };
         // a header may begin in the last bytes
@@ -139,9 +138,23 @@ impl Audio {
     }
 
     /// Hands out a frame and says how long it lasts.
-    fn frame(&mut self, payload: &Bytes, whole: &Bytes, dts: Timestamp, duration: Duration, out: &mut impl Sink) -> Duration {
+    fn frame(
+        &mut self,
+        payload: &Bytes,
+        whole: &Bytes,
+        dts: Timestamp,
+        duration: Duration,
+        out: &mut impl Sink,
+    ) -> Duration {
         let send = |data: Bytes, dts: Timestamp, out: &mut dyn FnMut(Packet)| {
-            out(Packet { track: TrackId(0), dts, cts: Duration::ZERO, duration: Duration::ZERO, key: true, data });
+            out(Packet {
+                track: TrackId(0),
+                dts,
+                cts: Duration::ZERO,
+                duration: Duration::ZERO,
+                key: true,
+                data,
+            });
         };
         match self.coding {
             Coding::Adts => {
@@ -202,9 +215,9 @@ impl Audio {
             }
             _ => {
                 let like = match self.coding {
-                    Coding::Mpa => mpa::Header::parse(whole).ok().map(|h| {
-                        (if h.layer == 3 { Codec::Mp3 } else { Codec::Mp2 }, h.params())
-                    }),
+                    Coding::Mpa => mpa::Header::parse(whole)
+                        .ok()
+                        .map(|h| (if h.layer == 3 { Codec::Mp3 } else { Codec::Mp2 }, h.params())),
                     // substreams beside the first one don't change the description
                     _ => ac3::Header::parse(whole)
                         .ok()

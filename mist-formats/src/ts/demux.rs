@@ -2,7 +2,7 @@
 
 use super::audio::Audio;
 use super::packet::{self, Framing, LEN, Packet, SYNC, WINDOW, find_framing};
-use super::pes::{Assembler, Stamps};
+use super::pes::{self, Assembler, Stamps};
 use super::psi::{self, Program, ProgramMap, Section, Sections};
 use super::scte35::Splices;
 use super::stream::{self, Coding};
@@ -10,7 +10,7 @@ use super::video::Video;
 use super::{Sink, error, limits};
 use bytes::Bytes;
 use mist_core::codec::Codec;
-use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Want};
+use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Node, Want};
 use mist_core::media::{self, Lang, Media, Params, TrackId, TrackInfo};
 use mist_core::queue::Queue;
 use mist_core::time::{Duration, Timestamp};
@@ -56,8 +56,8 @@ struct Stream {
 struct Listed {
     program: Program,
     sections: Sections,
-    /// Its PMT was there, though it wasn't taken.
-    seen: bool,
+    /// Its PMT, which was there though it wasn't taken, and where.
+    seen: Option<(Vec<u8>, u64)>,
 }
 
 /// What streams write to.
@@ -116,14 +116,8 @@ impl Stream {
     fn packet(&mut self, p: &Packet<'_>, offset: u64, stamps: &mut Stamps, queue: &mut VecDeque<Demuxed>) {
         let Self { es, reader, counter, announced, lang, .. } = self;
         let Some(payload) = p.payload else { return };
-        let mut out = Out {
-            queue,
-            offset,
-            last: stamps.last(),
-            id: TrackId(self.pid.into()),
-            lang: *lang,
-            announced,
-        };
+        let mut out =
+            Out { queue, offset, last: stamps.last(), id: TrackId(self.pid.into()), lang: *lang, announced };
         if p.scrambled {
             if !self.scrambled_reported {
                 self.scrambled_reported = true;
@@ -132,7 +126,7 @@ impl Stream {
             return;
         }
         if let Reader::Splices(s) = reader {
-            s.packet(p, &mut out);
+            s.packet(p, stamps.last().is_some(), &mut out);
             return;
         }
         let before = counter.replace(p.counter);
@@ -173,21 +167,35 @@ impl Stream {
         }
     }
 
+    /// What it writes to, beside the rest of it.
+    fn out<'a>(
+        &'a mut self,
+        offset: u64,
+        stamps: &Stamps,
+        queue: &'a mut VecDeque<Demuxed>,
+    ) -> (&'a mut Assembler, &'a mut Reader, Out<'a>) {
+        let Self { es, reader, announced, .. } = self;
+        let (id, lang) = (TrackId(self.pid.into()), self.lang);
+        (es, reader, Out { queue, offset, last: stamps.last(), id, lang, announced })
+    }
+
+    /// There is a time for what had to wait for one.
+    fn settle(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
+        if let (_, Reader::Splices(s), mut out) = self.out(offset, stamps, queue) {
+            s.settle(&mut out);
+        }
+    }
+
     /// No more bytes come.
     fn finish(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
-        let mut out = Out {
-            queue,
-            offset,
-            last: stamps.last(),
-            id: TrackId(self.pid.into()),
-            lang: self.lang,
-            announced: &mut self.announced,
-        };
-        self.reader.end_of_unit(&mut self.es, &mut out);
-        if let Reader::Video(v) = &mut self.reader {
-            v.run(&mut self.es, true, &mut out);
+        let (es, reader, mut out) = self.out(offset, stamps, queue);
+        reader.end_of_unit(es, &mut out);
+        match reader {
+            Reader::Video(v) => v.run(es, true, &mut out),
+            Reader::Splices(s) => s.settle(&mut out),
+            _ => {}
         }
-        self.es.stop();
+        es.stop();
     }
 }
 
@@ -218,7 +226,10 @@ impl Reader {
                     out.describe(Codec::Id3, Bytes::new(), Params::Other);
                 }
                 let time = es.time_at(0).map(|(pts, _)| Timestamp::from_rate(pts, 90_000));
-                let data = Bytes::copy_from_slice(&es.data);
+                // a metadata access unit cell (§2.12.4) may be around it
+                let inner =
+                    es.data.get(5..).filter(|d| d.starts_with(b"ID3") && !es.data.starts_with(b"ID3"));
+                let data = Bytes::copy_from_slice(inner.unwrap_or(&es.data));
                 es.clear();
                 out.packet(media::Packet {
                     track: out.id,
@@ -265,6 +276,9 @@ struct Core {
     streams: Vec<Stream>,
     stamps: Stamps,
     others_reported: bool,
+    nodes: bool,
+    /// Packets from before the program was known.
+    held: VecDeque<(u64, [u8; LEN])>,
 }
 
 impl Core {
@@ -283,6 +297,8 @@ impl Core {
             streams: Vec::new(),
             stamps: Stamps::new(),
             others_reported: false,
+            nodes: false,
+            held: VecDeque::new(),
         }
     }
 
@@ -296,28 +312,80 @@ impl Core {
         }
     }
 
+    /// Shows where a unit or section starts.
+    fn node(&mut self, p: &Packet<'_>, offset: u64) {
+        let name = match self.routes.get(usize::from(p.pid)) {
+            Some(Route::Pat) => "PAT",
+            Some(Route::Pmt(_)) => "PMT",
+            Some(Route::Stream(_)) => "PES packet",
+            _ if p.pid == psi::SDT_PID => "SDT",
+            _ => "packet",
+        };
+        let mut detail = format!("PID {:#06x}", p.pid);
+        for (on, what) in [
+            (p.discontinuity, " discontinuity"),
+            (p.random_access, " random access"),
+            (p.scrambled, " scrambled"),
+            (p.damaged, " damaged"),
+        ] {
+            detail.push_str(if on { what } else { "" });
+        }
+        if let Some(pcr) = p.pcr {
+            detail.push_str(&format!(" PCR {:.6} s", pcr as f64 / 27e6));
+        }
+        if let Some(Ok(Some(h))) = p.payload.map(pes::head) {
+            let mut put = |name: &str, t: Option<u64>| {
+                if let Some(t) = t {
+                    detail.push_str(&format!(" {name} {:.6} s", t as f64 / 90e3));
+                }
+            };
+            put("PTS", h.pts);
+            put("DTS", h.dts);
+        }
+        let len = LEN as u64;
+        self.queue.push_back(Demuxed::Node(Node { depth: 0, offset, len, name, detail }));
+    }
+
     #[inline]
     fn packet(&mut self, b: &[u8; LEN], offset: u64) {
         let p = match Packet::parse(b) {
             Ok(p) => p,
             Err(e) => return self.problem(offset, "", ErrorKind::Malformed(e)),
         };
+        if self.nodes && p.start {
+            self.node(&p, offset);
+        }
         match self.routes.get(usize::from(p.pid)) {
             Some(&Route::Stream(i)) => {
+                let timed = self.stamps.last().is_some();
                 if let Some(s) = self.streams.get_mut(usize::from(i)) {
                     s.packet(&p, offset, &mut self.stamps, &mut self.queue);
+                }
+                if !timed && self.stamps.last().is_some() {
+                    for s in &mut self.streams {
+                        s.settle(offset, &self.stamps, &mut self.queue);
+                    }
                 }
             }
             Some(&Route::Pat) if !p.damaged => self.pat_packet(&p, offset),
             Some(&Route::Pmt(i)) if !p.damaged => self.pmt_packet(i, &p, offset),
+            Some(Route::Other)
+                if self.current.is_none() && p.payload.is_some() && p.pid != packet::NULL_PID =>
+            {
+                if self.held.len() >= limits::MAX_HELD {
+                    self.held.pop_front();
+                }
+                self.held.push_back((offset, *b));
+            }
             _ => {}
         }
     }
 
     fn pat_packet(&mut self, p: &Packet<'_>, offset: u64) {
         let mut pat = std::mem::take(&mut self.pat);
-        pat.push(p, |section| match Section::parse(section) {
-            Ok(s) => self.pat_section(&s, offset),
+        pat.push(p, |section| match Section::of(psi::PAT, section) {
+            Ok(None) => {}
+            Ok(Some(s)) => self.pat_section(&s, offset),
             Err(e) => self.problem(offset, "PAT", ErrorKind::Malformed(e)),
         });
         self.pat = pat;
@@ -348,7 +416,7 @@ impl Core {
                         refused = Some(ErrorKind::Unsupported("programs that share a PMT PID"));
                         continue;
                     }
-                    self.programs.push(Listed { program, sections: Sections::default(), seen: false });
+                    self.programs.push(Listed { program, sections: Sections::default(), seen: None });
                 }
                 Err(e) => refused = Some(ErrorKind::Malformed(e)),
             }
@@ -390,8 +458,10 @@ impl Core {
         let Some(l) = self.programs.get_mut(usize::from(i)) else { return };
         let program = l.program;
         let mut sections = std::mem::take(&mut l.sections);
-        sections.push(p, |section| match Section::parse(section) {
-            Ok(s) if s.extension == program.number => self.pmt_section(i, program, &s, offset),
+        sections.push(p, |section| match Section::of(psi::PMT, section) {
+            Ok(Some(s)) if s.extension == program.number => {
+                self.pmt_section(i, program, &s, section, false, offset);
+            }
             Ok(_) => {}
             Err(e) => self.problem(offset, "PMT", ErrorKind::Malformed(e)),
         });
@@ -400,7 +470,16 @@ impl Core {
         }
     }
 
-    fn pmt_section(&mut self, i: u8, program: Program, s: &Section<'_>, offset: u64) {
+    /// `section` is all of `s`. With `last`, no other program will come.
+    fn pmt_section(
+        &mut self,
+        i: u8,
+        program: Program,
+        s: &Section<'_>,
+        section: &[u8],
+        last: bool,
+        offset: u64,
+    ) {
         match self.current {
             Some((current, crc)) if current != program || crc == s.crc => return,
             _ => {}
@@ -410,15 +489,16 @@ impl Core {
             Ok(None) => return,
             Err(e) => return self.problem(offset, "PMT", ErrorKind::Malformed(e)),
         };
-        let coded = |es: &psi::Elementary<'_>| (*es, stream::identify(es, map.descriptors));
-        let streams: Vec<_> = map.streams.iter().map(coded).collect();
+        let coded = |es| (es, stream::identify(&es, map.descriptors));
+        let streams: Vec<_> = map.streams.iter().copied().map(coded).collect();
         if self.current.is_none() {
             if !streams.iter().any(|s| s.1.is_ok()) {
                 return;
             }
             let Some(l) = self.programs.get_mut(usize::from(i)) else { return };
             // the first program, or one whose PMT comes again before the first one's came
-            if i > 0 && !std::mem::replace(&mut l.seen, true) {
+            if i > 0 && l.seen.is_none() && !last {
+                l.seen = Some((section.to_vec(), offset));
                 return;
             }
         }
@@ -452,6 +532,11 @@ impl Core {
                 self.route(pid, Route::Stream(i as u8));
             }
         }
+        if first {
+            for (offset, b) in std::mem::take(&mut self.held) {
+                self.packet(&b, offset);
+            }
+        }
     }
 
     /// Ends the streams that aren't kept.
@@ -472,6 +557,14 @@ impl Core {
     }
 
     fn finish(&mut self, offset: u64) {
+        if self.current.is_none()
+            && let Some(i) = self.programs.iter().position(|l| l.seen.is_some())
+            && let Some(l) = self.programs.get_mut(i)
+            && let (program, Some((section, at))) = (l.program, l.seen.take())
+            && let Ok(s) = Section::parse(&section)
+        {
+            self.pmt_section(i as u8, program, &s, &section, true, at);
+        }
         for s in &mut self.streams {
             s.finish(offset, &self.stamps, &mut self.queue);
         }
@@ -502,14 +595,7 @@ impl Default for TsDemuxer {
 impl TsDemuxer {
     /// A demuxer at the start of its input.
     pub fn new() -> Self {
-        Self {
-            input: Queue::new(),
-            ended: false,
-            framing: None,
-            searched: 0,
-            core: Core::new(),
-            done: None,
-        }
+        Self { input: Queue::new(), ended: false, framing: None, searched: 0, core: Core::new(), done: None }
     }
 
     /// Reads packets until something comes out or bytes are missing; true in the second case.
@@ -628,6 +714,10 @@ impl Demuxer for TsDemuxer {
                 self.end_now();
             }
         }
+    }
+
+    fn want_nodes(&mut self) {
+        self.core.nodes = true;
     }
 
     fn seek(&mut self, _to: Timestamp) -> Result<Timestamp, FormatError> {

@@ -33,6 +33,8 @@ pub mod limits {
     pub const MAX_STREAMS: usize = 32;
     /// Programs of a PAT that are followed until one is chosen.
     pub const MAX_PROGRAMS: usize = 64;
+    /// Packets that are kept until the program is known; then the oldest are dropped.
+    pub const MAX_HELD: usize = 4096;
     /// Bytes of a picture, or of PES packets in which no picture ends.
     pub const MAX_PICTURE: usize = 16 << 20;
     /// Bytes of a PES packet that is not video.
@@ -41,6 +43,8 @@ pub mod limits {
     pub const MAX_AUDIO_FRAME: usize = 64 << 10;
     /// PES packets in which no picture or frame ends.
     pub const MAX_MARKS: usize = 1024;
+    /// Splice sections that wait for the first time.
+    pub const MAX_WAITING: usize = 16;
     /// Bytes in a row without transport packets.
     pub const MAX_SEARCH: usize = 1 << 20;
     /// Bytes that any audio header fits in.

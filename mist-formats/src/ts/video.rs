@@ -5,7 +5,7 @@ use super::pes::Assembler;
 use super::stream::Coding;
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
-use mist_core::codec::{Codec, h264, hevc, mpeg2, nal};
+use mist_core::codec::{Codec, CodecErrorKind, h264, hevc, mpeg2, nal};
 use mist_core::format::ErrorKind;
 use mist_core::media::{Packet, Params, TrackId};
 use mist_core::time::{Duration, TICKS_PER_SECOND, Timestamp};
@@ -32,6 +32,8 @@ pub(super) struct Video {
     has_picture: bool,
     /// H.262: the picture is one field, and the other one may follow in the same access unit.
     first_field: bool,
+    /// temporal_reference of the picture before.
+    reference: [u8; 2],
     sets: Sets,
     last: Option<Timestamp>,
     usual: Duration,
@@ -60,6 +62,7 @@ impl Video {
             units: Vec::new(),
             has_picture: false,
             first_field: false,
+            reference: [0; 2],
             sets: Sets::None,
             last: None,
             usual: Duration::ZERO,
@@ -93,13 +96,20 @@ impl Video {
                         _ if !self.has_picture => Role::Picture,
                         _ => Role::Belongs,
                     },
-                    hevc::nal::VPS..=hevc::nal::AUD | hevc::nal::PREFIX_SEI | 41..=44 | 48..=55 => Role::Opens,
+                    hevc::nal::VPS..=hevc::nal::AUD | hevc::nal::PREFIX_SEI | 41..=44 | 48..=55 => {
+                        Role::Opens
+                    }
                     _ => Role::Belongs,
                 }
             }
             _ => match first {
-                mpeg2::code::PICTURE if self.first_field => Role::Belongs,
-                mpeg2::code::PICTURE => Role::Picture,
+                mpeg2::code::PICTURE => {
+                    // both fields of a frame have its temporal_reference (H.262 §6.3.9)
+                    let reference = [*unit.get(1)?, unit.get(2)? & 0xC0];
+                    let second = self.first_field && reference == self.reference;
+                    self.reference = reference;
+                    if second { Role::Belongs } else { Role::Picture }
+                }
                 mpeg2::code::SEQUENCE | mpeg2::code::GOP => Role::Opens,
                 mpeg2::code::EXTENSION => {
                     // picture coding extension: picture_structure (H.262 §6.2.3.1) is 3 for a frame
@@ -229,14 +239,12 @@ impl Video {
         };
         let units = self.units.iter().zip(ends).map(each);
         for unit in units.clone() {
-            let (aud, set) = if hevc {
-                let k = hevc::nal::kind(unit);
-                (k == hevc::nal::AUD, (hevc::nal::VPS..=hevc::nal::PPS).contains(&k) && hevc::nal::layer(unit) == 0)
+            let aud = if hevc {
+                hevc::nal::kind(unit) == hevc::nal::AUD
             } else {
-                let k = h264::nal::kind(unit);
-                (k == h264::nal::AUD, matches!(k, h264::nal::SPS | h264::nal::PPS | h264::nal::SPS_EXT))
+                h264::nal::kind(unit) == h264::nal::AUD
             };
-            if set && !changed {
+            if !changed && is_set(hevc, unit) {
                 changed = match &self.sets {
                     Sets::H264(a, _) => !a.nals().any(|n| n == unit),
                     Sets::Hevc(h) => !h.nals().any(|n| n == unit),
@@ -248,7 +256,7 @@ impl Video {
             }
         }
         if changed {
-            let units: Vec<&[u8]> = units.collect();
+            let units: Vec<&[u8]> = units.filter(|u| is_set(hevc, u)).collect();
             self.learn(&units, out);
         }
         payload.freeze()
@@ -263,7 +271,8 @@ impl Video {
                     _ => Vec::new(),
                 };
                 let both = before.iter().map(|b| &b[..]).chain(units.iter().copied());
-                let sets = hevc::Hvcc::from_nals(units.iter().copied()).or_else(|_| hevc::Hvcc::from_nals(both));
+                let sets =
+                    hevc::Hvcc::from_nals(units.iter().copied()).or_else(|_| hevc::Hvcc::from_nals(both));
                 sets.map(|h| {
                     if let Some(sps) = h.first_sps() {
                         out.describe(Codec::Hevc, h.build(), sps.params());
@@ -278,7 +287,8 @@ impl Video {
                     _ => Vec::new(),
                 };
                 let both = before.iter().map(|b| &b[..]).chain(units.iter().copied());
-                let sets = h264::Avcc::from_nals(units.iter().copied()).or_else(|_| h264::Avcc::from_nals(both));
+                let sets =
+                    h264::Avcc::from_nals(units.iter().copied()).or_else(|_| h264::Avcc::from_nals(both));
                 sets.map(|a| {
                     let mut fields = false;
                     if let Some(sps) = a.first_sps() {
@@ -290,8 +300,9 @@ impl Video {
                 })
             }
         };
+        // a stream that is joined in the middle may begin with a part of them
         if let Err(e) = done
-            && !matches!(self.sets, Sets::None)
+            && (e.kind != CodecErrorKind::Truncated || !matches!(self.sets, Sets::None))
         {
             out.problem("PES", e.into());
         }
@@ -357,10 +368,21 @@ impl Video {
     }
 }
 
+/// Whether a unit is a parameter set of the base layer.
+fn is_set(hevc: bool, unit: &[u8]) -> bool {
+    if hevc {
+        (hevc::nal::VPS..=hevc::nal::PPS).contains(&hevc::nal::kind(unit)) && hevc::nal::layer(unit) == 0
+    } else {
+        matches!(h264::nal::kind(unit), h264::nal::SPS | h264::nal::PPS | h264::nal::SPS_EXT)
+    }
+}
+
 /// How long a picture lasts by the stream's own word; zero when it doesn't say.
 fn frame_of(p: Params) -> Duration {
     match p {
-        Params::Video { fpks, .. } if fpks > 0 => Duration::from_ticks(TICKS_PER_SECOND * 1000 / i64::from(fpks)),
+        Params::Video { fpks, .. } if fpks > 0 => {
+            Duration::from_ticks(TICKS_PER_SECOND * 1000 / i64::from(fpks))
+        }
         _ => Duration::ZERO,
     }
 }
