@@ -47,6 +47,8 @@ struct Stream {
     es: Assembler,
     reader: Reader,
     counter: Option<u8>,
+    /// The end of the payload before.
+    last_tail: [u8; 16],
     announced: Option<Arc<TrackInfo>>,
     scrambled_reported: bool,
 }
@@ -108,13 +110,14 @@ impl Stream {
             es: Assembler::new(bounded),
             reader,
             counter: None,
+            last_tail: [0; 16],
             announced: None,
             scrambled_reported: false,
         }
     }
 
     fn packet(&mut self, p: &Packet<'_>, offset: u64, stamps: &mut Stamps, queue: &mut VecDeque<Demuxed>) {
-        let Self { es, reader, counter, announced, lang, .. } = self;
+        let Self { es, reader, counter, last_tail, announced, lang, .. } = self;
         let Some(payload) = p.payload else { return };
         let mut out =
             Out { queue, offset, last: stamps.last(), id: TrackId(self.pid.into()), lang: *lang, announced };
@@ -130,9 +133,10 @@ impl Stream {
             return;
         }
         let before = counter.replace(p.counter);
+        let tail_before = std::mem::replace(last_tail, tail(payload));
         if p.damaged || before.is_some_and(|c| (c + 1) & 0x0F != p.counter) {
             // a packet may be sent twice (§2.4.3.3); sixteen that are lost look the same but for the bytes
-            if !p.damaged && !p.discontinuity && before == Some(p.counter) && repeats(es, p, payload) {
+            if !p.damaged && !p.discontinuity && before == Some(p.counter) && *last_tail == tail_before {
                 return;
             }
             if es.is_open() || !p.start {
@@ -199,12 +203,16 @@ impl Stream {
     }
 }
 
-/// Whether a packet with the counter of the one before is that packet again.
-fn repeats(es: &Assembler, p: &Packet<'_>, payload: &[u8]) -> bool {
-    // the head of a unit isn't kept: what is behind it is compared
-    let known = if p.start { payload.len().saturating_sub(limits::HEAD_GUESS) } else { payload.len() };
-    let tail = payload.get(payload.len() - known..).unwrap_or_default();
-    !tail.is_empty() && es.data.ends_with(tail)
+/// The last bytes of a packet's payload, to know it again.
+fn tail(payload: &[u8]) -> [u8; 16] {
+    match payload.last_chunk() {
+        Some(t) => *t,
+        None => {
+            let mut t = [payload.len() as u8; 16];
+            t.iter_mut().zip(payload).for_each(|(t, b)| *t = *b);
+            t
+        }
+    }
 }
 
 impl Reader {
@@ -247,6 +255,8 @@ impl Reader {
     /// Bytes are missing behind those that are there.
     fn cut(&mut self, es: &mut Assembler, out: &mut Out<'_>) {
         match self {
+            // only what follows is missing
+            Self::Video(v) if es.is_whole() => v.run(es, true, out),
             Self::Video(v) => v.cut(es, out),
             Self::Audio(a) => a.cut(es, out),
             Self::Id3 { .. } | Self::Splices(_) => es.clear(),
@@ -722,5 +732,365 @@ impl Demuxer for TsDemuxer {
 
     fn seek(&mut self, _to: Timestamp) -> Result<Timestamp, FormatError> {
         Err(error(self.input.offset(), "", ErrorKind::Unsupported("seeking in a transport stream")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mux::TsMuxer;
+    use super::*;
+    use mist_core::codec::aac::Asc;
+    use mist_core::codec::{h264, nal};
+    use mist_core::format::Muxer;
+    use mist_core::gather::Gather;
+    use mist_core::media::Packet as Media1;
+    use proptest::prelude::*;
+
+    const SPS: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xb4, 0x02, 0x80, 0x2d, 0xd0, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00,
+        0x00, 0x18, 0x07, 0x8c, 0x19, 0x50,
+    ];
+    const PPS: &[u8] = &[0x68, 0xee, 0x3c, 0xb0];
+
+    fn video() -> Arc<TrackInfo> {
+        let avcc = h264::Avcc::from_nals([SPS, PPS]).unwrap();
+        let params = avcc.first_sps().unwrap().params();
+        Arc::new(TrackInfo { id: TrackId(1), codec: Codec::H264, init: avcc.build(), params, lang: None })
+    }
+
+    fn audio() -> Arc<TrackInfo> {
+        let asc = Asc::new(2, 48_000, 2);
+        let init = asc.build().unwrap();
+        Arc::new(TrackInfo {
+            id: TrackId(2),
+            codec: Codec::Aac,
+            init,
+            params: asc.params(),
+            lang: Lang::new("eng"),
+        })
+    }
+
+    fn picture(n: i64, key: bool, len: usize) -> Media1 {
+        let mut au = (len as u32 + 2).to_be_bytes().to_vec();
+        au.extend_from_slice(&[if key { 0x65 } else { 0x41 }, 0x88]);
+        au.extend((0..len).map(|i| (i * 7 + n as usize) as u8 | 1));
+        Media1 {
+            track: TrackId(1),
+            dts: Timestamp::from_millis(n * 40),
+            cts: Duration::from_millis(80),
+            duration: Duration::ZERO,
+            key,
+            data: au.into(),
+        }
+    }
+
+    fn sound(n: i64) -> Media1 {
+        Media1 {
+            track: TrackId(2),
+            dts: Timestamp::from_rate(n * 1024, 48_000),
+            cts: Duration::ZERO,
+            duration: Duration::ZERO,
+            key: true,
+            data: vec![n as u8; 300].into(),
+        }
+    }
+
+    /// Two seconds with a keyframe every ten pictures.
+    fn packets() -> Vec<Media1> {
+        let mut all: Vec<_> =
+            (0..50).map(|n| picture(n, n % 10 == 0, 2000)).chain((0..90).map(sound)).collect();
+        all.sort_by_key(|p| p.dts);
+        all
+    }
+
+    fn file(packets: &[Media1]) -> Vec<u8> {
+        let mut out = Gather::new();
+        let mut m = TsMuxer::new();
+        m.start(&[video(), audio()], None, &mut out).unwrap();
+        for p in packets {
+            m.packet(p, &mut out).unwrap();
+        }
+        out.to_vec()
+    }
+
+    #[derive(Debug, Default)]
+    struct Got {
+        tracks: Vec<Arc<TrackInfo>>,
+        packets: Vec<Media1>,
+        gone: usize,
+        problems: Vec<FormatError>,
+        error: Option<FormatError>,
+    }
+
+    fn demux(data: &[u8]) -> Got {
+        let mut d = TsDemuxer::new();
+        d.push(0, Bytes::copy_from_slice(data));
+        d.end();
+        let mut got = Got::default();
+        loop {
+            match d.poll() {
+                Ok(Demuxed::Media(Media::Track(t))) => got.tracks.push(t),
+                Ok(Demuxed::Media(Media::Packet(p))) => got.packets.push(p),
+                Ok(Demuxed::Media(Media::Gone(_))) => got.gone += 1,
+                Ok(Demuxed::Problem(e)) => got.problems.push(e),
+                Ok(Demuxed::End) => return got,
+                Ok(_) => {}
+                Err(e) => {
+                    got.error = Some(e);
+                    return got;
+                }
+            }
+        }
+    }
+
+    /// Payload without parameter sets, by decoding time.
+    fn content(packets: &[Media1]) -> Vec<(u32, i64, Vec<u8>)> {
+        let mut all: Vec<_> = packets
+            .iter()
+            .map(|p| {
+                let bare = match p.data.get(4) {
+                    Some(0x67) => nal::units(&p.data).last().map(<[u8]>::to_vec).unwrap_or_default(),
+                    Some(0x65 | 0x41) if p.data.len() > 2000 => p.data[4..].to_vec(),
+                    _ => p.data.to_vec(),
+                };
+                (u32::from(p.data.len() > 1000), p.dts.to_rate(90_000), bare)
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    fn sent(packets: &[Media1]) -> Vec<(u32, i64, Vec<u8>)> {
+        let mut all = content(packets);
+        for p in &mut all {
+            p.1 += 126_000;
+        }
+        all
+    }
+
+    #[test]
+    fn round_trip() {
+        let sent_packets = packets();
+        let got = demux(&file(&sent_packets));
+        assert_eq!(got.problems, []);
+        assert_eq!(got.tracks.len(), 2);
+        for sent in [video(), audio()] {
+            let back = got.tracks.iter().find(|t| t.codec == sent.codec).unwrap();
+            assert_eq!((&back.init, back.params, back.lang), (&sent.init, sent.params, sent.lang));
+        }
+        assert!(content(&got.packets) == sent(&sent_packets));
+        assert!(
+            got.packets.iter().filter(|p| p.data.len() > 1000).all(|p| p.cts == Duration::from_millis(80))
+        );
+    }
+
+    #[test]
+    fn packets_sent_twice_change_nothing() {
+        let data = file(&packets());
+        let clean = demux(&data);
+        let twice: Vec<u8> = data.chunks(LEN).flat_map(|p| [p, p].concat()).collect();
+        let got = demux(&twice);
+        assert_eq!(got.problems, []);
+        assert_eq!(got.packets, clean.packets);
+    }
+
+    #[test]
+    fn a_lost_packet_costs_what_was_in_it_and_is_reported() {
+        let data = file(&packets());
+        let clean = demux(&data);
+        let n = data.len() / LEN;
+        // behind the first picture, without whose parameter sets nothing comes before the next keyframe
+        for lost in (20..n).step_by(7) {
+            let mut d = data.clone();
+            d.drain(lost * LEN..(lost + 1) * LEN);
+            let got = demux(&d);
+            assert!(got.error.is_none());
+            assert!(got.problems.len() <= 2, "{:?}", got.problems);
+            assert!(clean.packets.len() - got.packets.len() <= 1, "packet {lost}");
+            let whole = got.packets.iter().filter(|p| clean.packets.contains(p)).count();
+            assert!(clean.packets.len() - whole <= 2, "packet {lost}");
+        }
+    }
+
+    #[test]
+    fn joining_anywhere_and_garbage_between_packets() {
+        let data = file(&packets());
+        let clean = demux(&data);
+        for from in [1, 100, 187, 5 * LEN + 50, data.len() / 2 + 3] {
+            let got = demux(&data[from..]);
+            assert!(got.error.is_none());
+            assert!(got.packets.iter().filter(|p| !clean.packets.contains(p)).count() <= 1, "from {from}");
+            assert!(got.packets.len() > 20, "from {from}");
+        }
+        let mut d = data.clone();
+        let at = 40 * LEN;
+        d.splice(at..at, [0x47; 77].into_iter().chain([3; 500]));
+        let got = demux(&d);
+        assert!(
+            got.error.is_none() && got.problems.iter().any(|p| p.kind == ErrorKind::Malformed("sync byte"))
+        );
+        assert!(clean.packets.len() - got.packets.len() <= 2);
+    }
+
+    #[test]
+    fn input_without_packets_ends_with_an_error() {
+        assert!(demux(&vec![0; 3 << 20]).error.is_some());
+        assert!(demux(&[0x47; 20]).error.is_some());
+        let empty = demux(&[]);
+        assert!(empty.error.is_none() && empty.problems.is_empty());
+    }
+
+    #[test]
+    fn units_that_never_end_meet_the_limit() {
+        let mut data = file(&packets()[..4]);
+        let mut counter = 0u8;
+        let find = data.chunks(LEN).filter(|p| p[1] & 0x1F == 1 && p[2] == 0).last().unwrap();
+        counter = counter.wrapping_add(find[3] & 15);
+        for _ in 0..(limits::MAX_PICTURE / packet::BODY + 10) {
+            counter = (counter + 1) & 15;
+            data.extend_from_slice(&[SYNC, 0x01, 0x00, 0x10 | counter]);
+            data.extend_from_slice(&[0xAA; packet::BODY]);
+        }
+        let got = demux(&data);
+        assert!(got.problems.iter().any(|p| p.kind == ErrorKind::Limit("bytes of a PES packet")));
+    }
+
+    /// A PES packet of H.264 in transport packets.
+    fn pes(pid: u16, counter: &mut u8, pts: u64, es: &[u8]) -> Vec<u8> {
+        let mut head = [0; 19];
+        let n = pes::write_head(0xE0, es.len(), false, pts, pts, &mut head).unwrap();
+        let mut out = Vec::new();
+        packet::write_unit(pid, counter, packet::Adaptation::default(), &[&head[..n], es], &mut out);
+        out
+    }
+
+    fn tables(streams: &[(u8, u16, Vec<u8>)], version: u8) -> Vec<u8> {
+        let program = Program { number: 1, pid: 0x20 };
+        let mut out = Vec::new();
+        packet::write_section(0, &mut version.clone(), &psi::write_pat(1, program), &mut out);
+        let pmt = psi::write_pmt(1, version, 0x100, &[], streams);
+        packet::write_section(0x20, &mut version.clone(), &pmt, &mut out);
+        out
+    }
+
+    fn access_unit(n: u8, key: bool) -> Vec<u8> {
+        let mut es = vec![0, 0, 0, 1, 9, 0xF0];
+        if key {
+            for set in [SPS, PPS] {
+                es.extend_from_slice(&[0, 0, 0, 1]);
+                es.extend_from_slice(set);
+            }
+        }
+        es.extend_from_slice(&[0, 0, 1, if key { 0x65 } else { 0x41 }, 0x88]);
+        es.extend([n | 1; 700]);
+        es
+    }
+
+    proptest! {
+        /// The stream is cut into PES packets anywhere: halves of pictures, several pictures, start codes across.
+        #[test]
+        fn access_units_however_they_lie_in_pes_packets(cuts in prop::collection::vec(1usize..3000, 1..20)) {
+            let units: Vec<_> = (0..12).map(|n| access_unit(n, n % 6 == 0)).collect();
+            let es = units.concat();
+            let mut data = tables(&[(0x1B, 0x100, vec![])], 0);
+            let (mut at, mut counter) = (0, 0);
+            for (i, c) in cuts.iter().cycle().enumerate() {
+                let end = (at + c).min(es.len());
+                data.extend(pes(0x100, &mut counter, 90_000 + i as u64 * 3600, &es[at..end]));
+                at = end;
+                if at == es.len() { break }
+            }
+            let got = demux(&data);
+            prop_assert_eq!(&got.problems, &Vec::<FormatError>::new());
+            prop_assert_eq!(got.packets.len(), 12);
+            for (p, u) in got.packets.iter().zip(&units) {
+                let want: Vec<_> = nal::annex_b(u).filter(|n| n[0] != 9).collect();
+                prop_assert_eq!(nal::units(&p.data).collect::<Vec<_>>(), want);
+            }
+        }
+    }
+
+    #[test]
+    fn tracks_come_go_and_change() {
+        let mut counter = 0;
+        let mut data = tables(&[(0x1B, 0x100, vec![]), (0x0F, 0x101, vec![])], 0);
+        let adts = |n: u8| [&[0xFF, 0xF1, 0x4C, 0x80, 0x0E, 0x1F, 0xFC][..], &[n; 105]].concat();
+        data.extend(pes(0x100, &mut counter, 90_000, &access_unit(0, true)));
+        data.extend(pes(0x101, &mut 0, 90_000, &adts(1)));
+        // another SPS
+        let mut other = access_unit(1, true);
+        let level = other.windows(4).position(|w| w == [0x67, 0x64, 0x00, 0x1f]).unwrap() + 3;
+        other[level] = 0x28;
+        data.extend(pes(0x100, &mut counter, 93_600, &other));
+        // the sound goes, a version later
+        data.extend(tables(&[(0x1B, 0x100, vec![])], 1));
+        data.extend(pes(0x100, &mut counter, 97_200, &access_unit(2, false)));
+        data.extend(pes(0x101, &mut 1, 97_200, &adts(2)));
+        let got = demux(&data);
+        let codecs: Vec<_> = got.tracks.iter().map(|t| t.codec).collect();
+        assert_eq!(codecs, [Codec::Aac, Codec::H264, Codec::H264]);
+        assert_ne!(got.tracks[1].init, got.tracks[2].init);
+        assert_eq!((got.gone, got.packets.len()), (1, 4), "{:?}", got.packets);
+    }
+
+    #[test]
+    fn audio_frames_over_packets_keep_exact_times() {
+        let frame = |n: u8| [&[0xFF, 0xF1, 0x4C, 0x80, 0x0E, 0x1F, 0xFC][..], &[n; 105]].concat();
+        let es: Vec<u8> = (0..20).flat_map(frame).collect();
+        for cut in [50, 112, 113, 300, 1000] {
+            let mut data = tables(&[(0x0F, 0x101, vec![])], 0);
+            let mut counter = 0;
+            for (i, c) in es.chunks(cut).enumerate() {
+                // the stamp is of the first frame that begins in the packet
+                let first = (i * cut).div_ceil(112) as u64;
+                data.extend(pes(0x101, &mut counter, 90_000 + first * 1920, c));
+            }
+            let got = demux(&data);
+            assert_eq!(got.problems, [], "{cut}");
+            assert_eq!(got.packets.len(), 20, "{cut}");
+            for (i, p) in got.packets.iter().enumerate() {
+                assert_eq!(p.dts, Timestamp::from_rate(90_000 + i as i64 * 1920, 90_000), "{cut}");
+                assert_eq!(p.data[..], [i as u8; 105]);
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_tables_and_scrambling() {
+        // PMT on the PAT's PID, a PMT that lists itself, thousands of programs
+        let mut data = Vec::new();
+        let pat = psi::write_pat(1, Program { number: 1, pid: 0 });
+        packet::write_section(0, &mut 7, &pat, &mut data);
+        data.extend(tables(&[(0x1B, 0x20, vec![]), (0x1B, 0, vec![]), (0x1B, 0x100, vec![])], 0));
+        let mut counter = 0;
+        data.extend(pes(0x100, &mut counter, 90_000, &access_unit(0, true)));
+        let mut scrambled = pes(0x100, &mut counter, 93_600, &access_unit(1, false));
+        scrambled.chunks_mut(LEN).for_each(|p| p[3] |= 0x80);
+        data.extend(scrambled);
+        let got = demux(&data);
+        assert!(got.error.is_none());
+        assert_eq!(got.packets.len(), 1);
+        assert!(got.problems.iter().any(|p| p.kind == ErrorKind::Unsupported("scrambled stream")));
+
+        let mut core = Core::new();
+        for n in 0..8000u16 {
+            let pat = psi::write_pat(n, Program { number: n + 1, pid: 0x20 + n % 8000 });
+            let s = Section::parse(&pat).unwrap();
+            core.pat_crcs.clear();
+            core.pat_section(&s, 0);
+        }
+        assert!(core.programs.len() <= limits::MAX_PROGRAMS);
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
+            let mut data = file(&packets()[..40]);
+            for (i, b) in flips {
+                let n = data.len();
+                data[i.index(n)] ^= b;
+            }
+            demux(&data);
+        }
     }
 }

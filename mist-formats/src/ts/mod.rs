@@ -49,8 +49,6 @@ pub mod limits {
     pub const MAX_SEARCH: usize = 1 << 20;
     /// Bytes that any audio header fits in.
     pub(super) const AUDIO_HEADER: usize = 8;
-    /// Bytes at the start of a PES packet that need not be its payload.
-    pub(super) const HEAD_GUESS: usize = 19;
 }
 
 /// MPEG-TS.

@@ -143,12 +143,21 @@ pub(super) struct Assembler {
     bounded: bool,
     pub(super) data: Vec<u8>,
     marks: VecDeque<Mark>,
+    /// Where in `data` the declared end of the last unit is.
+    end: Option<usize>,
 }
 
 impl Assembler {
     /// `bounded`: the units' declared lengths end them.
     pub(super) const fn new(bounded: bool) -> Self {
-        Self { state: State::Idle, head: Vec::new(), bounded, data: Vec::new(), marks: VecDeque::new() }
+        Self {
+            state: State::Idle,
+            head: Vec::new(),
+            bounded,
+            data: Vec::new(),
+            marks: VecDeque::new(),
+            end: None,
+        }
     }
 
     /// A unit is open that has not all its bytes.
@@ -163,6 +172,11 @@ impl Assembler {
     /// The declared end of the unit was reached.
     pub(super) fn is_complete(&self) -> bool {
         self.state == State::Body(Some(0))
+    }
+
+    /// As many bytes of the last unit are there as it declared, whether or not that is trusted to end it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.end == Some(self.data.len())
     }
 
     /// A unit starts in this packet.
@@ -199,10 +213,12 @@ impl Assembler {
             }
         };
         let declared = match self.head.get(4..6) {
-            Some(&[hi, lo]) if self.bounded => usize::from(u16::from_be_bytes([hi, lo])),
+            Some(&[hi, lo]) => usize::from(u16::from_be_bytes([hi, lo])),
             _ => 0,
         };
-        self.state = State::Body((declared != 0).then(|| (declared + 6).saturating_sub(h.len)));
+        let left = (declared != 0).then(|| (declared + 6).saturating_sub(h.len));
+        self.end = left.map(|l| self.data.len() + l);
+        self.state = State::Body(left.filter(|_| self.bounded));
         self.marks.push_back(Mark { at: self.data.len(), time: stamps.read(&h) });
         if self.marks.len() > limits::MAX_MARKS {
             self.marks.pop_front();
@@ -222,6 +238,7 @@ impl Assembler {
     pub(super) fn clear(&mut self) {
         self.data.clear();
         self.marks.clear();
+        self.end = None;
     }
 
     /// The time of what begins at byte `at`: that of the unit in which it begins, if nothing in it had it before.
@@ -239,6 +256,7 @@ impl Assembler {
     /// Drops the first `n` bytes.
     pub(super) fn consume(&mut self, n: usize) {
         self.data.drain(..n.min(self.data.len()));
+        self.end = self.end.and_then(|e| e.checked_sub(n));
         for m in &mut self.marks {
             m.at = m.at.saturating_sub(n);
         }

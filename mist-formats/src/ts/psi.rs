@@ -61,8 +61,9 @@ impl Sections {
         let Some(payload) = p.payload else { return };
         let expected = self.counter.replace(p.counter).map(|c| (c + 1) & 0x0F);
         if expected.is_some_and(|c| c != p.counter) && !p.discontinuity {
-            if expected == Some((p.counter + 1) & 0x0F) {
-                return; // sent twice (§2.4.3.3)
+            // sent twice (§2.4.3.3); where a section starts it is read again, as another muxer may have begun there
+            if expected == Some((p.counter + 1) & 0x0F) && !p.start {
+                return;
             }
             self.open = false;
         }
