@@ -21,6 +21,8 @@ pub mod chunk;
 mod client;
 pub mod command;
 pub mod enhanced;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod handshake;
 pub mod limits;
 mod link;
