@@ -15,6 +15,15 @@ pub struct HttpRequest<'a> {
     pub rest: &'a str,
     /// The query without `?`, still encoded.
     pub query: &'a str,
+    /// The options of the output as configured (`Connector::options`).
+    pub options: &'a [(String, String)],
+}
+
+impl<'a> HttpRequest<'a> {
+    /// A configured option by its key.
+    pub fn option(&self, key: &str) -> Option<&'a str> {
+        self.options.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
 }
 
 /// Tracks of a segment or play, in the order of the muxer.

@@ -9,7 +9,10 @@ pub mod amf;
 pub mod flv;
 pub mod ts;
 
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub mod fuzzing;
+
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&ts::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT];

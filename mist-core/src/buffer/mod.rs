@@ -32,6 +32,8 @@ use std::time::Instant;
 const AUDIO_GOP: Duration = Duration::from_secs(1);
 /// How far other tracks may be behind the main one when a segment is finished without them.
 const MAX_SKEW: Duration = Duration::from_secs(3);
+/// A source that has written for so long has said which tracks it has.
+const SETTLE: Duration = Duration::from_millis(800);
 /// Readers are woken for packets beside video at this pace when video is slow.
 const WAKE_INTERVAL: std::time::Duration = std::time::Duration::from_millis(40);
 
@@ -109,6 +111,7 @@ pub struct StreamBuffer {
     version: u64,
     tracks_version: u64,
     ended: bool,
+    settled: bool,
     last_wake: Option<Instant>,
     restarts: u64,
     has_source: bool,
@@ -127,6 +130,7 @@ impl StreamBuffer {
             version: 0,
             tracks_version: 0,
             ended: false,
+            settled: false,
             last_wake: None,
             restarts: 0,
             has_source: false,
@@ -163,6 +167,13 @@ impl StreamBuffer {
         self.restarts
     }
 
+    /// Whether [`StreamBuffer::tracks`] is likely all that the source has: there is video and audio, or it has written for
+    /// long enough, or it ended. What can't add tracks later waits for this; the version counts it.
+    pub fn tracks_known(&self) -> bool {
+        let has = |kind| self.lanes.iter().any(|l| !l.gone && l.kind() == kind);
+        self.settled || self.ended || (has(Kind::Video) && has(Kind::Audio))
+    }
+
     /// No more media will come.
     pub fn ended(&self) -> bool {
         self.ended
@@ -189,6 +200,11 @@ impl StreamBuffer {
     /// A track that the source has now.
     pub fn track(&self, id: TrackId) -> Option<&Arc<TrackInfo>> {
         self.lanes.iter().find(|l| l.info.id == id && !l.gone).map(|l| &l.info)
+    }
+
+    /// A track that the source has now, or had and that still has media in the window.
+    pub fn held_track(&self, id: TrackId) -> Option<&Arc<TrackInfo>> {
+        self.lanes.iter().find(|l| l.info.id == id && !(l.gone && l.is_empty())).map(|l| &l.info)
     }
 
     /// The track that segments and groups follow: the first video track, or the first audio track without one.
@@ -286,6 +302,7 @@ impl StreamBuffer {
         if !keep {
             self.bytes = 0;
             self.segmenter.clear();
+            self.settled = false;
         }
         if !first {
             self.restarts += 1;
@@ -344,11 +361,12 @@ impl StreamBuffer {
             let start = lane.open.is_empty();
             if due || full || forced || info_changed || start {
                 let at = p.dts;
+                let media_end = lane.end();
                 lane.close(at);
                 let may = (due || start || forced || full || info_changed)
                     && (forced || self.segmenter.wants_cut(at, self.options.segment));
                 if may {
-                    self.segmenter.cut(at, p.key, now.unix);
+                    let at = self.segmenter.cut(at, media_end, p.key, now.unix);
                     for (j, l) in self.lanes.iter_mut().enumerate() {
                         if j != i {
                             l.cut_at(at);
@@ -365,6 +383,11 @@ impl StreamBuffer {
         self.bytes += p.data.len() as u64;
         if let Some(lane) = self.lanes.get_mut(i) {
             lane.append(p);
+            let length = lane.first_dts().zip(lane.last_dts).map(|(first, last)| last - first);
+            if !self.settled && length.is_some_and(|l| l >= SETTLE) {
+                self.settled = true;
+                self.changed();
+            }
         }
         if self.finish_segments(main) || self.bytes > self.options.limits.bytes {
             self.evict();

@@ -33,6 +33,10 @@ const MAX_SLEW: std::time::Duration = std::time::Duration::from_millis(20);
 const MAX_CLOCK_ERROR: std::time::Duration = std::time::Duration::from_secs(1);
 /// Segments that a playlist needs even when the window is shorter.
 pub(super) const MIN_LISTED: usize = 3;
+/// A length that is longer than whole seconds by this still rounds down.
+const ROUNDS_DOWN: Duration = Duration::from_millis(499);
+/// Media that pauses for longer in an overlong segment makes a discontinuity rather than a segment without pictures.
+const MAX_HOLE: Duration = Duration::from_secs(1);
 /// Finished segments that are remembered at the most, whatever the window.
 const MAX_SEGMENTS: usize = 20_000;
 
@@ -95,22 +99,49 @@ impl Segmenter {
         }
     }
 
-    /// Whether the segment has to be cut before a packet at `at` although no keyframe has come: its length would
-    /// round to more than the target.
-    pub(super) fn must_cut(&self, at: Timestamp) -> bool {
-        let (Some(o), Some(t)) = (self.open, self.target) else { return false };
-        at - o.start > t + Duration::from_millis(450)
+    /// Where the open segment has to end at the latest, lest its length rounds to more than the target.
+    fn latest_end(&self) -> Option<Timestamp> {
+        Some(self.open?.start + self.target? + ROUNDS_DOWN)
     }
 
-    /// Ends the segment that is being filled at `at` and starts the next one there.
-    pub(super) fn cut(&mut self, at: Timestamp, independent: bool, unix: std::time::Duration) {
-        self.close(at);
+    /// Whether the segment has to be cut before a packet at `at` although no keyframe has come.
+    pub(super) fn must_cut(&self, at: Timestamp) -> bool {
+        self.latest_end().is_some_and(|end| at >= end)
+    }
+
+    /// Ends the segment that is being filled and starts the next one; returns where.
+    ///
+    /// That is at `at`, the time of the next packet of the main track, unless the segment would get too long: then it is
+    /// between packets. A hole in the media after `media_end` belongs to no segment.
+    pub(super) fn cut(
+        &mut self,
+        at: Timestamp,
+        media_end: Option<Timestamp>,
+        independent: bool,
+        unix: std::time::Duration,
+    ) -> Timestamp {
+        let mut start = at;
+        match self.latest_end() {
+            Some(end) if at > end && at - end <= MAX_HOLE => {
+                start = end;
+                self.close(end);
+            }
+            Some(end) if at > end => {
+                let opened = self.open_start();
+                let media_end = media_end.filter(|m| opened.is_some_and(|o| o < *m));
+                self.close(media_end.map_or(end, |m| m.min(end)));
+                self.discontinuity_pending = true;
+            }
+            _ => self.close(at),
+        }
         let discontinuity = std::mem::take(&mut self.discontinuity_pending);
-        self.open = Some(Open { start: at, arrived: unix, discontinuity, independent });
+        self.open = Some(Open { start, arrived: unix, discontinuity, independent });
+        start
     }
 
     /// Ends the segment that is being filled; the next packet of the main track starts another.
     pub(super) fn close(&mut self, at: Timestamp) {
+        let at = self.latest_end().map_or(at, |end| at.min(end));
         let Some(o) = self.open.take() else { return };
         if at <= o.start {
             self.discontinuity_pending |= o.discontinuity;

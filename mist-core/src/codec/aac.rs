@@ -499,9 +499,8 @@ impl Adts {
         if !matches!(asc.object_type, 1..=4) || asc.channel_config > 7 || asc.frame_samples != 1024 {
             return Err(CodecError::unsupported("AAC object type, frame or channels in ADTS"));
         }
-        let len = match payload_len.checked_add(7) {
-            Some(n @ ..=0x1fff) => n,
-            _ => return Err(CodecError::limit("ADTS frame length")),
+        let Some(len @ ..=0x1fff) = payload_len.checked_add(7) else {
+            return Err(CodecError::limit("ADTS frame length"));
         };
         let c = asc.channel_config;
         Ok([
@@ -524,8 +523,8 @@ mod tests {
     #[test]
     fn real_configurations() {
         // (bytes, object, output rate, channels, frame duration in core samples and rate)
-        let cases: &[(&[u8], u8, u32, u16, u32, u32)] = &[
-            (&[0x12, 0x10], 2, 44_100, 2, 1024, 44_100),
+        let cases = [
+            (&[0x12, 0x10][..], 2, 44_100, 2, 1024, 44_100),
             (&[0x11, 0x90, 0x56, 0xe5, 0x00], 2, 48_000, 2, 1024, 48_000),
             (&[0x13, 0x10, 0x56, 0xe5, 0x98], 5, 48_000, 2, 1024, 24_000),
             (&[0x2b, 0x11, 0x88, 0x00], 5, 48_000, 2, 1024, 24_000),
@@ -534,14 +533,14 @@ mod tests {
             (&[0x17, 0x80, 0x2a, 0xf8, 0x10], 2, 22_000, 2, 1024, 22_000),
             (&[0x12, 0x14], 2, 44_100, 2, 960, 44_100),
         ];
-        for &(b, object, rate, channels, samples, core) in cases {
+        for (b, object, rate, channels, samples, core) in cases {
             let a = Asc::parse(b).unwrap();
             assert_eq!(
                 (a.shown_object_type(), a.output_rate(), a.channels()),
                 (object, rate, channels),
                 "{b:02x?}"
             );
-            assert_eq!(a.frame_duration(), Duration::from_rate(samples.into(), core));
+            assert_eq!(a.frame_duration(), Duration::from_rate(samples, core));
             assert_eq!(Asc::parse(&a.build().unwrap()).unwrap(), a, "{b:02x?}");
             for n in 0..b.len().min(2) {
                 assert!(Asc::parse(&b[..n]).is_err());

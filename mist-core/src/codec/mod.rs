@@ -8,8 +8,8 @@
 //! |---|---|---|
 //! | H.264 | access unit, NAL units with 4-byte lengths; no AUD | `avcC` (ISO 14496-15 §5.3.3), 4-byte lengths |
 //! | HEVC | access unit, NAL units with 4-byte lengths; no AUD | `hvcC` (ISO 14496-15 §8.3.3), 4-byte lengths |
-//! | AV1 | temporal unit, low-overhead OBUs with sizes, no temporal delimiter | `av1C` |
-//! | VP8, VP9 | frame | empty for VP8, `vpcC` body for VP9 where known |
+//! | AV1 | temporal unit, low-overhead OBUs with sizes, no temporal delimiter, padding or tile list | `av1C` |
+//! | VP8, VP9 | frame | empty for VP8, `vpcC` body with version and flags for VP9 where known |
 //! | MPEG-2 video | picture with the headers before it | sequence header and extension |
 //! | AAC | raw access unit | AudioSpecificConfig (ISO 14496-3 §1.6.2.1) |
 //! | MP2, MP3, AC-3, E-AC-3 | whole frames with their headers | empty |
@@ -18,15 +18,34 @@
 //! | FLAC | frame | `fLaC` marker and metadata blocks |
 //! | PCM | samples, big-endian, interleaved | empty |
 //! | G.711 | bytes | empty |
-//! | H.263, VP6, Screen, Nellymoser, Speex, ADPCM | as in FLV, without the tag's codec head | empty |
+//! | H.263, VP6, Screen, Nellymoser, Speex, ADPCM | as in FLV, without the tag's codec head; VP6 with its adjustment byte | empty |
 //! | text | UTF-8 | header of the format where it has one |
 
 pub mod aac;
+pub mod ac3;
+pub mod av1;
+pub mod flac;
+pub mod flash;
 pub mod h264;
 pub mod hevc;
 pub mod latm;
+pub mod mpa;
+pub mod mpeg2;
 pub mod nal;
+pub mod opus;
+pub mod pcm;
+pub mod rfc6381;
 pub mod sei;
+pub mod theora;
+pub mod vorbis;
+pub mod vpx;
+
+mod facts;
+
+pub use facts::{
+    canonical_init, canonical_payload, captions, init_from_payload, is_key, length_size, packet_duration,
+    params, params_from_payload,
+};
 
 use crate::bits::EndOfBits;
 use crate::format::ErrorKind;

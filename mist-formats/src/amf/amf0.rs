@@ -259,7 +259,11 @@ fn count(n: usize) -> [u8; 4] {
 }
 
 fn name(s: &str, out: &mut Vec<u8>) {
-    let s = s.get(..s.floor_char_boundary(usize::from(u16::MAX))).unwrap_or_default();
+    let mut end = s.len().min(usize::from(u16::MAX));
+    while !s.is_char_boundary(end) {
+        end -= 1;
+    }
+    let s = s.get(..end).unwrap_or_default();
     out.extend_from_slice(&(s.len() as u16).to_be_bytes());
     out.extend_from_slice(s.as_bytes());
 }

@@ -292,12 +292,14 @@ impl Tables {
         for name in traits.sealed {
             members.push((name, self.value(scan, depth)?));
         }
-        while traits.dynamic {
-            let name = self.string(scan)?;
-            if name.is_empty() {
-                break;
+        if traits.dynamic {
+            loop {
+                let name = self.string(scan)?;
+                if name.is_empty() {
+                    break;
+                }
+                members.push((name, self.value(scan, depth)?));
             }
-            members.push((name, self.value(scan, depth)?));
         }
         Ok(Value::Object(Object { class: traits.class, members }))
     }

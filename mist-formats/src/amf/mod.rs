@@ -86,7 +86,7 @@ pub enum Value {
     /// Associative ("ECMA") array.
     EcmaArray(Object),
     /// Array with places but no names.
-    StrictArray(Vec<Value>),
+    StrictArray(Vec<Self>),
     /// Date: milliseconds since 1970-01-01 UTC and the time-zone field, which peers should leave 0.
     Date(f64, i16),
     /// XML text, never parsed here.

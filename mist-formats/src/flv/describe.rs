@@ -47,6 +47,12 @@ pub(super) fn config(codec: Codec, data: Bytes) -> Result<Config, ErrorKind> {
             c.length_size = 4;
             (if length_size == 4 { data } else { c.build() }, sps.params())
         }
+        // An old Apple segmenter writes an empty one: what the tag's head says is then all there is, and that is
+        // always 44.1 kHz stereo.
+        Codec::Aac if data.is_empty() => {
+            let asc = aac::Asc::new(2, 44_100, 2);
+            (asc.build()?, asc.params())
+        }
         Codec::Aac => {
             let params = aac::Asc::parse(&data)?.params();
             (data, params)

@@ -36,11 +36,10 @@ impl Script {
                     let kind = ErrorKind::Malformed("script data without a name");
                     return Err(TagError { at: 0, path: "script", kind });
                 }
-                Ok(None) => break,
                 Err(e) if name.is_none() => {
                     return Err(TagError { at: e.offset, path: "script", kind: e.kind });
                 }
-                Err(_) => break,
+                Ok(None) | Err(_) => break,
             }
         }
         Ok(Self { name: name.unwrap_or_default(), values })

@@ -96,7 +96,7 @@ impl TagReader {
         };
         let mut result = Ok(());
         for unit in units {
-            if let Err(e) = self.unit(timestamp, unit, out) {
+            if let Err(e) = self.unit(timestamp, &unit, out) {
                 result = Err(TagError { at: 0, path: kind.name(), kind: e });
             }
         }
@@ -111,10 +111,7 @@ impl TagReader {
         // Metadata may come after the media that it describes.
         let hints = self.hints;
         if let Some(t) = self.tracks.iter_mut().find(|t| t.id == video_track(0)) {
-            if let Some(info) = t.info.clone() {
-                let d = Description { init: info.init.clone(), params: info.params };
-                t.announce(d, hints, out);
-            }
+            t.announce_again(hints, out);
         }
     }
 
@@ -133,7 +130,7 @@ impl TagReader {
         self.clock.reset();
     }
 
-    fn unit(&mut self, timestamp: u32, unit: Unit, out: &mut impl Extend<Media>) -> Result<(), ErrorKind> {
+    fn unit(&mut self, timestamp: u32, unit: &Unit, out: &mut impl Extend<Media>) -> Result<(), ErrorKind> {
         let video = unit.codec.kind() == Kind::Video;
         let id = if video { video_track(unit.track) } else { audio_track(unit.track) };
         let hints = if id == video_track(0) { self.hints } else { Metadata::default() };
@@ -158,16 +155,13 @@ impl TagReader {
             },
             UnitKind::Channels => {
                 t.channels = unit.data.get(1).map_or(0, |n| u16::from(*n));
-                if let Some(info) = t.info.clone() {
-                    let d = Description { init: info.init.clone(), params: info.params };
-                    t.announce(d, hints, out);
-                }
+                t.announce_again(hints, out);
                 Ok(())
             }
             // The end of a sequence is not the end of a track: encoders send it at every change of settings.
             UnitKind::End | UnitKind::Metadata => Ok(()),
             UnitKind::Frame => {
-                let Some(data) = t.frame(&unit, hints, out)? else { return Ok(()) };
+                let Some(data) = t.frame(unit, hints, out)? else { return Ok(()) };
                 let mut dts = Timestamp::from_millis(self.clock.unwrap(timestamp.into()));
                 let mut cts = Duration::from_millis(unit.cts.into());
                 let nanos = Duration::from_rate(unit.nanos.into(), 1_000_000_000);
@@ -228,6 +222,13 @@ impl Track {
         }
     }
 
+    /// After hints or channels came in.
+    fn announce_again(&mut self, hints: Metadata, out: &mut impl Extend<Media>) {
+        if let Some(info) = self.info.clone() {
+            self.announce(Description { init: info.init.clone(), params: info.params }, hints, out);
+        }
+    }
+
     fn configure(
         &mut self,
         data: &[u8],
@@ -277,10 +278,10 @@ impl Track {
         self.sound = unit.sound;
         // Pictures without configuration carry their size in keyframes.
         let bare = self.config.is_empty() && unit.key && self.codec.kind() == Kind::Video;
-        if self.info.is_none() || changed || bare {
-            if let Some(d) = describe::frame(self.codec, unit.sound, unit.key, &data) {
-                self.announce(d, hints, out);
-            }
+        if (self.info.is_none() || changed || bare)
+            && let Some(d) = describe::frame(self.codec, unit.sound, unit.key, &data)
+        {
+            self.announce(d, hints, out);
         }
         if self.info.is_none() {
             // Without it no decoder can start. One report is enough for a publisher that never sends one.
@@ -296,8 +297,7 @@ impl Track {
 /// NAL units with 4-byte lengths and without access unit delimiters. Those in front are cut off without copying.
 fn without_delimiter(data: &Bytes, size: u8, aud: impl Fn(&[u8]) -> bool) -> Result<Bytes, ErrorKind> {
     let mut data = data.clone();
-    while size == 4 {
-        let Some((len, rest)) = data.split_first_chunk::<4>() else { break };
+    while let Some((len, rest)) = data.split_first_chunk::<4>().filter(|_| size == 4) {
         let len = u32::from_be_bytes(*len) as usize;
         if len == 0 || !rest.get(..len).is_some_and(&aud) {
             break;

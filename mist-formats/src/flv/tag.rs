@@ -291,9 +291,8 @@ pub fn audio_units(body: Bytes) -> Result<Units, TagError> {
         _ => return Err(b.error(ErrorKind::Unsupported("sound format"))),
     };
     match format {
-        4 => sound = Sound { rate: 16000, bits: 16, channels: 1 },
+        4 | 11 => sound = Sound { rate: 16000, bits: 16, channels: 1 },
         5 => sound = Sound { rate: 8000, bits: 16, channels: 1 },
-        11 => sound = Sound { rate: 16000, bits: 16, channels: 1 },
         7 | 8 => sound = Sound { rate: 8000, bits: 16, channels: sound.channels },
         14 => sound.rate = 8000,
         _ => {}

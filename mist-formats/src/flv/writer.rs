@@ -83,18 +83,13 @@ impl Peer {
 /// The codec's number in a legacy head.
 pub(super) const fn legacy_id(codec: Codec) -> Option<u8> {
     Some(match codec {
-        Codec::Jpeg => 1,
-        Codec::H263 => 2,
-        Codec::Screen1 => 3,
+        Codec::Jpeg | Codec::Adpcm => 1,
+        Codec::H263 | Codec::Mp3 => 2,
+        Codec::Screen1 | Codec::Pcm => 3,
         Codec::Vp6 => 4,
         Codec::Vp6Alpha => 5,
-        Codec::Screen2 => 6,
-        Codec::H264 => 7,
-        Codec::Pcm => 3,
-        Codec::Adpcm => 1,
-        Codec::Mp3 => 2,
-        Codec::Nellymoser => 6,
-        Codec::Alaw => 7,
+        Codec::Screen2 | Codec::Nellymoser => 6,
+        Codec::H264 | Codec::Alaw => 7,
         Codec::Ulaw => 8,
         Codec::Aac => 10,
         Codec::Speex => 11,
@@ -117,16 +112,12 @@ fn legacy_head(info: &TrackInfo) -> Option<u8> {
     }
     let wide = if bits == 8 && matches!(info.codec, Codec::Pcm) { 0 } else { 2 };
     let rate = match (info.codec, rate) {
-        (Codec::Alaw | Codec::Ulaw, 8000) => 0,
-        // Decoders take MP3's rate from its own heads; the nearest is as good as any.
-        (Codec::Mp3, 0..=8268) => 0,
-        (Codec::Mp3, ..=16537) => 1,
-        (Codec::Mp3, ..=33075) => 2,
-        (Codec::Mp3, _) => 3,
-        (_, 5500..=5513) => 0,
+        (Codec::Alaw | Codec::Ulaw, 8000) | (_, 5500..=5513) => 0,
         (_, 11025) => 1,
         (_, 22050) => 2,
         (_, 44100) => 3,
+        // Decoders take MP3's rate from its own heads; the nearest is as good as any.
+        (Codec::Mp3, r) => [8268, 16537, 33075].iter().filter(|limit| r > **limit).count() as u8,
         _ => return None,
     };
     match channels {

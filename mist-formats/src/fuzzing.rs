@@ -1,0 +1,258 @@
+//! Bodies of the fuzz targets: ordinary functions, so that they are compiled, checked and run with the tests.
+//!
+//! Each takes arbitrary bytes and fails by panicking.
+
+use crate::FORMATS;
+use crate::amf::{Value, amf0, amf3};
+use bytes::Bytes;
+use mist_core::codec::Codec;
+use mist_core::format::{Demuxed, Demuxer, FormatError, Want};
+use mist_core::gather::Gather;
+use mist_core::media::{Kind, Media, Packet, Params, TrackId, TrackInfo};
+use mist_core::registry::{FormatDef, Slot};
+use mist_core::time::{Duration, Timestamp};
+use std::sync::Arc;
+
+/// More polls than this for each byte of input are no progress.
+const POLLS_A_BYTE: usize = 16;
+
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    tracks: Vec<Arc<TrackInfo>>,
+    packets: Vec<Packet>,
+    error: Option<FormatError>,
+}
+
+fn drive(d: &mut dyn Demuxer, data: &Bytes, step: usize) -> Seen {
+    let mut seen = Seen::default();
+    let (mut at, mut pushed) = (0usize, 0usize);
+    let mut polls = 0;
+    loop {
+        polls += 1;
+        assert!(polls < 1000 + (data.len() + pushed) * POLLS_A_BYTE, "no progress");
+        match d.poll() {
+            Ok(Demuxed::Media(Media::Track(t))) => seen.tracks.push(t),
+            Ok(Demuxed::Media(Media::Packet(p))) => {
+                assert!(seen.tracks.iter().any(|t| t.id == p.track), "packet before its track");
+                assert!(p.data.len() <= data.len() * 2 + 64, "payload out of nothing");
+                seen.packets.push(p);
+            }
+            Ok(Demuxed::Need(want)) => {
+                if let Want::At { offset, .. } = want {
+                    at = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());
+                }
+                let n = step.min(data.len() - at);
+                if n == 0 {
+                    d.end();
+                } else {
+                    d.push(at as u64, data.slice(at..at + n));
+                    at += n;
+                    pushed += n;
+                }
+            }
+            Ok(Demuxed::End) => return seen,
+            Ok(_) => {}
+            Err(e) => {
+                seen.error = Some(e);
+                return seen;
+            }
+        }
+    }
+}
+
+fn pick(n: u8) -> Option<&'static FormatDef> {
+    FORMATS.get(usize::from(n) % FORMATS.len().max(1)).copied()
+}
+
+/// Demuxes arbitrary bytes: the first picks the format, the second how the rest is split. Every split has to give
+/// the same, also with structure and after a seek.
+pub fn demux(data: &[u8]) {
+    let [format, step, rest @ ..] = data else { return };
+    let Some(make) = pick(*format).and_then(|f| f.demuxer) else { return };
+    let rest = Bytes::copy_from_slice(rest);
+    let whole = drive(&mut *make(), &rest, rest.len().max(1));
+    let split = drive(&mut *make(), &rest, usize::from(*step).max(1));
+    assert_eq!(whole, split, "split in steps of {step}");
+    let mut d = make();
+    d.want_nodes();
+    assert_eq!(whole, drive(&mut *d, &rest, 4096));
+    if d.seek(Timestamp::from_millis(i64::from(*step) * 100)).is_ok() {
+        // Where it lands is the file's affair; it has to end.
+        let mut polls = 0;
+        loop {
+            polls += 1;
+            assert!(polls < 1000 + rest.len() * POLLS_A_BYTE, "no progress after a seek");
+            match d.poll() {
+                Ok(Demuxed::Need(Want::At { offset, .. })) if offset < rest.len() as u64 => {
+                    d.push(offset, rest.slice(usize::try_from(offset).unwrap_or(0)..));
+                }
+                Ok(Demuxed::Need(_)) => d.end(),
+                Ok(Demuxed::End) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// Reads arbitrary bytes as AMF0 and AMF3. What can be read has to survive writing and reading again.
+pub fn amf(data: &[u8]) {
+    // Not-a-number isn't equal to itself: JSON shows both as null.
+    let json = |v: &[Value]| v.iter().map(Value::to_json).collect::<Vec<_>>();
+    if let Ok(values) = amf0::read_all(data) {
+        // Long names are cut, and what references unfold can exceed the limits on the way back.
+        if let Ok(again) = amf0::read_all(&amf0::write_all(&values)) {
+            assert_eq!(json(&values).len(), json(&again).len());
+        }
+    }
+    if let Ok(values) = amf3::read_all(data) {
+        let mut out = Vec::new();
+        for v in &values {
+            amf3::write(v, &mut out);
+        }
+        if let Ok(again) = amf3::read_all(&out) {
+            assert_eq!(values.len(), again.len());
+        }
+    }
+}
+
+/// Muxes packets made from arbitrary bytes and demuxes the result: it has to be readable to its end.
+pub fn mux_round_trip(data: &[u8]) {
+    let [format, video, audio, rest @ ..] = data else { return };
+    let Some(def) = pick(*format) else { return };
+    let (Some(mux), Some(demux), Some(output)) = (def.muxer, def.demuxer, def.output) else { return };
+    let carried: Vec<Codec> = output
+        .codecs
+        .iter()
+        .flat_map(|combo| combo.iter())
+        .flat_map(|slot| match slot {
+            Slot::Of(l) | Slot::Many(l) => *l,
+            Slot::Any => Codec::ALL,
+        })
+        .copied()
+        .collect();
+    let of = |kind: Kind, n: u8| {
+        let l: Vec<_> = carried.iter().copied().filter(|c| c.kind() == kind).collect();
+        l.get(usize::from(n) % l.len().max(1)).copied()
+    };
+    let mut tracks = Vec::new();
+    for (id, codec) in [(1, of(Kind::Video, *video)), (2, of(Kind::Audio, *audio))] {
+        let Some(codec) = codec else { continue };
+        let params = match codec.kind() {
+            Kind::Video => Params::Video { width: 16, height: 16, fpks: 0 },
+            _ => Params::Audio { rate: 44100, channels: 2, bits: 16 },
+        };
+        let init = match codec {
+            Codec::Aac => Bytes::from_static(&[0x12, 0x10]),
+            _ => Bytes::new(),
+        };
+        tracks.push(Arc::new(TrackInfo { id: TrackId(id), codec, init, params, lang: None }));
+    }
+    let mut m = mux();
+    let mut out = Gather::new();
+    if m.start(&tracks, None, &mut out).is_err() {
+        return;
+    }
+    let mut dts = Timestamp::ZERO;
+    let mut left = rest;
+    while let [flags, delta, cts, len, tail @ ..] = left {
+        let (payload, tail) = tail.split_at(usize::from(*len).min(tail.len()));
+        left = tail;
+        // Deltas of both signs and of all sizes.
+        dts += Duration::from_millis(i64::from(*delta as i8) << (flags >> 3 & 31).min(24));
+        let p = Packet {
+            track: TrackId(u32::from(flags & 3)),
+            dts,
+            cts: Duration::from_millis(i64::from(*cts as i8)),
+            duration: Duration::ZERO,
+            key: flags & 4 != 0,
+            data: Bytes::copy_from_slice(payload),
+        };
+        // A refused packet leaves an unspecified output: stop there.
+        if tracks.iter().any(|t| t.id == p.track) {
+            if m.packet(&p, &mut out).is_err() {
+                return;
+            }
+        } else {
+            let mut nowhere = Gather::new();
+            assert!(m.packet(&p, &mut nowhere).is_err(), "packet of an unknown track");
+        }
+    }
+    let Ok(patches) = m.finish(&mut out) else { return };
+    let file = out.to_vec();
+    for p in &patches {
+        assert!(p.offset + p.data.len() as u64 <= file.len() as u64, "patch beyond the file");
+    }
+    let seen = drive(&mut *demux(), &file.into(), 4096);
+    assert_eq!(seen.error, None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A short file with the keyframes table that seeking needs, and what damages it.
+    fn sample() -> Vec<u8> {
+        let mut d = vec![0, 7];
+        let meta = "onMetaData";
+        let table = crate::amf::Object::new()
+            .with("times", vec![Value::Number(0.0), Value::Number(1.0)])
+            .with("filepositions", vec![Value::Number(13.0), Value::Number(150.0)]);
+        let o = crate::amf::Object::new().with("keyframes", table);
+        let script = amf0::write_all(&[meta.into(), Value::EcmaArray(o)]);
+        d.extend_from_slice(b"FLV\x01\x05\0\0\0\x09\0\0\0\0");
+        let mut tag = |kind: u8, ms: u8, body: &[u8]| {
+            d.extend_from_slice(&[kind, 0, 0, body.len() as u8, 0, 0, ms, 0, 0, 0, 0]);
+            d.extend_from_slice(body);
+            d.extend_from_slice(&(body.len() as u32 + 11).to_be_bytes());
+        };
+        tag(18, 0, &script);
+        tag(8, 0, &[0xaf, 0, 0x12, 0x10]);
+        for i in 0..8 {
+            tag(9, i * 10, &[0x12, 0, 0, 0x84, 0, 1, 1, 1, 1, i]);
+            tag(8, i * 10, &[0xaf, 1, i, i, i]);
+            tag(8, i * 10, &[0x95, 0x11, b'O', b'p', b'u', b's', i, 0, 0, 2, 1, 1]);
+        }
+        d
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes(data in prop::collection::vec(any::<u8>(), 0..400)) {
+            demux(&data);
+            amf(&data);
+            mux_round_trip(&data);
+        }
+
+        #[test]
+        fn damaged_files(hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+                         cut in any::<prop::sample::Index>(), step in 1u8..40) {
+            let mut d = sample();
+            for (i, v) in hits {
+                let n = d.len();
+                d[2 + i.index(n - 2)] = v;
+            }
+            d[1] = step;
+            demux(&d);
+            let gap = 2 + cut.index(d.len() - 2);
+            d.drain(gap..(gap + 5).min(d.len()));
+            demux(&d);
+        }
+
+        #[test]
+        fn damaged_amf(hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+            let mut d = amf0::write_all(&[
+                "a".into(),
+                Value::StrictArray(vec![Value::Null, crate::amf::Object::new().with("k", 1.0).into()]),
+                Value::Bytes(Bytes::from_static(b"abc")),
+            ]);
+            for (i, v) in hits {
+                let n = d.len();
+                d[i.index(n)] = v;
+            }
+            amf(&d);
+            let n = d.len();
+            amf(&d[n / 2..]);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What every format has to keep, run over the registry: a new format is tested by being registered.
+
+mod common;
+
+use bytes::Bytes;
+use common::{Demux, Truth, demux, go_on, run, truths};
+use mist_core::codec::{Codec, h264, hevc, nal};
+use mist_core::format::Demuxed;
+use mist_core::gather::Gather;
+use mist_core::media::{Kind, Packet, TrackInfo};
+use mist_core::registry::{FormatDef, choose, probe};
+use mist_core::time::{Duration, Timestamp};
+use mist_formats::FORMATS;
+use std::sync::Arc;
+
+/// Bytes of a file's start that are enough to recognise it.
+const HEAD: usize = 4096;
+
+fn extension(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(_, e)| e)
+}
+
+/// Sound files of a format: those in the folder named after it and the synthetic ones.
+fn own(def: &FormatDef) -> Vec<Truth> {
+    let folder = format!("{}/", def.id.to_ascii_lowercase());
+    let ours = |t: &Truth| {
+        (t.path.starts_with(&folder) || t.path.starts_with("synthetic/"))
+            && def.extensions.contains(&extension(&t.path))
+    };
+    truths().into_iter().filter(|t| ours(t) && t.read().is_some()).collect()
+}
+
+/// Formats that can be read.
+fn readable() -> impl Iterator<Item = &'static FormatDef> {
+    FORMATS.iter().copied().filter(|d| d.demuxer.is_some())
+}
+
+fn same(a: &Demux, b: &Demux) -> bool {
+    a.tracks == b.tracks && a.packets == b.packets && a.problems == b.problems && a.error == b.error
+}
+
+#[test]
+fn ids_and_names_are_unique() {
+    for (i, f) in FORMATS.iter().enumerate() {
+        assert!(FORMATS.iter().skip(i + 1).all(|g| g.id != f.id), "{}", f.id);
+        assert_eq!(f.id, f.id.to_ascii_uppercase());
+    }
+}
+
+#[test]
+fn every_split_gives_the_same() {
+    for def in readable() {
+        for t in own(def) {
+            let data = t.read().unwrap();
+            let data = data.slice(..data.len().min(300_000));
+            let whole = demux(def, &data, data.len());
+            for step in [1, 2, 7, 188, 5000] {
+                if data.len() / step > 100_000 {
+                    continue;
+                }
+                let split = demux(def, &data, step);
+                assert!(same(&whole, &split), "{} in steps of {step}", t.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_ends() {
+    for def in readable() {
+        for t in own(def) {
+            let data = t.read().unwrap();
+            let whole = demux(def, &data, data.len());
+            // Every length of a small start, and some all over the file.
+            let cuts = (0..data.len().min(1500)).chain((0..data.len()).step_by(data.len() / 10 + 1));
+            for cut in cuts {
+                let got = demux(def, &data.slice(..cut), 1 << 20);
+                assert!(got.packets.len() <= whole.packets.len() + 1, "{} cut at {cut}", t.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn structure_is_shown_without_changing_the_result() {
+    for def in readable() {
+        for t in own(def) {
+            let data = t.read().unwrap();
+            let mut d = (def.demuxer.unwrap())();
+            d.want_nodes();
+            let got = run(&mut *d, &data, 1 << 16);
+            assert!(got.nodes > 0, "{}: no structure", t.path);
+            assert!(same(&got, &demux(def, &data, 1 << 16)), "{}", t.path);
+        }
+    }
+}
+
+#[test]
+fn files_are_recognised_by_their_own_format_only() {
+    for t in truths() {
+        let Some(data) = t.read() else { continue };
+        if t.path.starts_with("malformed/") || t.path.starts_with("encrypted/") {
+            continue;
+        }
+        let found = probe(FORMATS, &data[..data.len().min(HEAD)]);
+        if let Some(def) = found {
+            let named = def.extensions.contains(&extension(&t.path));
+            // Transport streams go by many names in segments.
+            assert!(named || def.id == "TS", "{} taken for {}", t.path, def.id);
+        }
+        for def in FORMATS {
+            if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) {
+                assert_eq!(found.map(|d| d.id), Some(def.id), "{}", t.path);
+            }
+        }
+    }
+}
+
+/// Units that a container may add or leave out.
+fn bare(codec: Codec, data: &Bytes) -> Vec<Vec<u8>> {
+    let keep = |n: &&[u8]| match codec {
+        Codec::H264 => !matches!(h264::nal::kind(n), 7..=9 | 13),
+        Codec::Hevc => !matches!(hevc::nal::kind(n), 32..=35),
+        _ => true,
+    };
+    match codec {
+        Codec::H264 | Codec::Hevc => nal::units(data).filter(keep).map(<[u8]>::to_vec).collect(),
+        _ => vec![data.to_vec()],
+    }
+}
+
+/// Muxes in the order of decoding and demuxes what came of it.
+fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) -> Demux {
+    let mut m = (def.muxer.unwrap())();
+    let mut out = Gather::new();
+    m.start(tracks, None, &mut out).unwrap();
+    for p in packets {
+        m.packet(p, &mut out).unwrap();
+    }
+    let patches = m.finish(&mut out).unwrap();
+    let mut file = out.to_vec();
+    for p in patches {
+        let at = usize::try_from(p.offset).unwrap();
+        file[at..at + p.data.len()].copy_from_slice(&p.data);
+    }
+    assert_eq!(probe(FORMATS, &file[..file.len().min(HEAD)]).map(|d| d.id), Some(def.id));
+    demux(def, &file.into(), 1 << 16)
+}
+
+#[test]
+fn what_is_muxed_comes_back() {
+    let tick = Duration::from_millis(1);
+    for def in readable().filter(|d| d.muxer.is_some()) {
+        let codecs = def.output.unwrap().codecs;
+        for source in readable() {
+            for t in own(source) {
+                let got = demux(source, &t.read().unwrap(), 1 << 16);
+                let tracks = choose(codecs, &got.last());
+                // Changes in mid-stream are for tests of their own.
+                if tracks.is_empty() || got.tracks.len() != got.last().len() {
+                    continue;
+                }
+                let mut packets: Vec<_> =
+                    got.packets.into_iter().filter(|p| tracks.iter().any(|t| t.id == p.track)).collect();
+                packets.sort_by_key(|p| p.dts);
+                let back = round_trip(def, &tracks, &packets);
+                assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
+                let (from, to) = (packets[0].dts, back.packets.iter().map(|p| p.dts).min().unwrap());
+                for info in &tracks {
+                    let at = format!("{} {:?} in {}", t.path, info.codec, def.id);
+                    let other = back.last().into_iter().find(|t| t.codec == info.codec).expect(&at);
+                    let a: Vec<_> = packets.iter().filter(|p| p.track == info.id).collect();
+                    let b = back.of(other.id);
+                    assert_eq!(a.len(), b.len(), "{at}: packets");
+                    for (a, b) in a.iter().zip(b) {
+                        let off = |x: Timestamp, y: Timestamp| ((x - from) - (y - to)).abs();
+                        assert!(off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
+                        assert!(off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
+                        assert!(a.key == b.key || info.codec.kind() != Kind::Video, "{at}: {a:?} {b:?}");
+                        assert_eq!(bare(info.codec, &a.data), bare(info.codec, &b.data), "{at}: {a:?} {b:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn seeking_is_refused_or_lands_at_or_before() {
+    for def in readable() {
+        for t in own(def) {
+            let data = t.read().unwrap();
+            let all = demux(def, &data, 1 << 16);
+            let Some(end) = all.packets.iter().map(|p| p.dts).max() else { continue };
+            let to = Timestamp::from_millis(end.as_millis() / 2);
+            let mut d = (def.demuxer.unwrap())();
+            // Before anything is known it is refused, or asks for what it needs.
+            let _ = d.seek(to);
+            let mut d = (def.demuxer.unwrap())();
+            d.push(0, data.clone());
+            while let Ok(Demuxed::Media(_) | Demuxed::Problem(_)) = d.poll() {}
+            let Ok(at) = d.seek(to) else { continue };
+            let got = go_on(&mut *d, &data, 1 << 16, all.tracks);
+            let first = got.packets.first().map(|p| p.dts);
+            assert!(
+                first.is_some_and(|f| f <= to + Duration::from_millis(1) || at > to),
+                "{}: {first:?}",
+                t.path
+            );
+        }
+    }
+}
