@@ -58,7 +58,7 @@ fn serve(mut tcp: TcpStream, hub: &Hub, published: &mut HashMap<Ticket, String>)
                 None => session.handle(now(), Input::Answer(ticket, Answer::No(Refusal::NotFound))),
             },
             Output::Ask(ticket, _) => {
-                session.handle(now(), Input::Answer(ticket, Answer::No(Refusal::NotFound)))
+                session.handle(now(), Input::Answer(ticket, Answer::No(Refusal::NotFound)));
             }
             Output::Media(ticket, media) => {
                 let mut hub = hub.lock().unwrap();

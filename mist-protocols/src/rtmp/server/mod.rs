@@ -226,7 +226,7 @@ impl Server {
         let id = *id;
         match (role, answer) {
             (Role::Publish(_), Answer::No(r)) => {
-                self.refuse(index, "NetStream.Publish.BadName", &r.to_string())
+                self.refuse(index, "NetStream.Publish.BadName", &r.to_string());
             }
             (_, Answer::No(r)) => self.refuse(index, play_code(*r), &r.to_string()),
             (Role::Publish(p), _) => {
