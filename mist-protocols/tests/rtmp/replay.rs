@@ -1,4 +1,4 @@
-//! Recorded dialogues of other implementations.
+//! Recorded dialogues of other implementations: what their clients sent, in any pieces.
 
 use crate::support::*;
 use bytes::Bytes;
@@ -36,6 +36,48 @@ fn replay(bytes: &[u8], split: usize) -> (Outcome, Vec<Ask>) {
         }
     }
     (out, asks)
+}
+
+/// The TCP payload that went to `port` in a pcapng file of Ethernet frames, in the order of its bytes.
+fn to_port(file: &[u8], port: u16) -> Vec<u8> {
+    let u32_at = |b: &[u8], i: usize| u32::from_le_bytes(b[i..i + 4].try_into().unwrap()) as usize;
+    let mut pieces = std::collections::BTreeMap::new();
+    let mut at = 0;
+    while at + 12 <= file.len() {
+        let (kind, len) = (u32_at(file, at), u32_at(file, at + 4));
+        let block = &file[at + 8..at + len - 4];
+        at += len;
+        if kind != 6 {
+            continue;
+        }
+        let ip = &block[20 + 14..20 + u32_at(block, 12)];
+        if ip[0] >> 4 != 4 || ip[9] != 6 {
+            continue;
+        }
+        let total = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+        let tcp = &ip[usize::from(ip[0] & 15) * 4..total];
+        let payload = &tcp[usize::from(tcp[12] >> 4) * 4..];
+        if u16::from_be_bytes([tcp[2], tcp[3]]) == port && !payload.is_empty() {
+            pieces.insert(u32::from_be_bytes(tcp[4..8].try_into().unwrap()), payload.to_vec());
+        }
+    }
+    pieces.into_values().flatten().collect()
+}
+
+#[test]
+fn a_flash_9_player() {
+    let Some(file) = corpus("rtmp.pcap") else { return };
+    let bytes = to_port(&file, 1935);
+    assert_eq!(bytes[0], 3);
+    for split in SPLITS {
+        let (out, asks) = replay(&bytes, split.min(bytes.len()));
+        assert_eq!(out.notes, [Note::UserAgent("WIN 9,0,47,0".into())]);
+        // It plays its own server's URL without a stream name: that is no stream.
+        assert!(asks.is_empty());
+        assert_eq!(out.done, Some(Ok(())));
+        let text = String::from_utf8_lossy(&out.sent);
+        assert!(text.contains("NetStream.Play.StreamNotFound"));
+    }
 }
 
 #[test]
