@@ -204,3 +204,23 @@ fn enhanced_properties_are_answered() {
     assert!(c.object.get("fourCcList").and_then(Value::as_array).is_some_and(|l| l.contains(&"hvc1".into())));
     assert!(c.object.get("videoFourCcInfoMap").is_some_and(|m| m.get("av01").is_some()));
 }
+
+#[test]
+fn payload_is_shared_with_every_viewer() {
+    use mist_core::session::{Output, Session};
+    let (mut s, t) = playing();
+    s.input(Input::Media(t, Media::Track(video())));
+    s.input(Input::Media(t, Media::Packet(packet(video().id, 0, 0, true, 900))));
+    let packets: Vec<_> = (1..4).map(|i| packet(video().id, i * 40, 0, false, 9000 + i as usize)).collect();
+    for p in &packets {
+        s.server.handle(s.clock.now(), Input::Media(t, Media::Packet(p.clone())));
+    }
+    let Output::Send(_, g) = s.server.poll() else { panic!("nothing to send") };
+    let parts = g.freeze();
+    assert_eq!(parts.iter().len(), 2 * packets.len(), "a head and a payload each, in one output");
+    for (i, p) in packets.iter().enumerate() {
+        let (head, payload) = (parts.get(2 * i).unwrap(), parts.get(2 * i + 1).unwrap());
+        assert!(head.len() <= 8 + 5, "a type 1 head and the codec's");
+        assert_eq!(payload.as_ptr(), p.data.as_ptr());
+    }
+}
