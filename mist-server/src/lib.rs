@@ -8,6 +8,7 @@
 pub mod api;
 pub mod args;
 pub mod config;
+pub mod http;
 pub mod log;
 pub mod registry;
 pub mod session;

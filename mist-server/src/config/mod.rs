@@ -15,6 +15,7 @@ mod value;
 
 pub use exec::{stream_runs_commands, triggers_run_commands};
 pub use model::{Config, Controller, Level, Problem, ProtocolConfig, StreamConfig};
+pub(crate) use store::member;
 pub use store::{ConfigStore, LoadError, SaveError};
 pub use value::truthy;
 pub(crate) use value::{text, whole};

@@ -1,0 +1,3 @@
+//! HTTP: what is answered on the HTTP listener.
+
+pub mod info;
