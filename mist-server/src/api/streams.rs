@@ -1,7 +1,7 @@
 //! `streams`, `addstream`, `deletestream` (manual 4.1.4 to 4.1.6).
 
 use super::{Api, Outcome, StreamState};
-use crate::config::{StreamConfig, member, stream_runs_commands};
+use crate::config::{StreamConfig, member, object, stream_runs_commands};
 use mist_core::name::StreamName;
 use serde_json::{Map, Value, json};
 
@@ -33,10 +33,12 @@ pub(super) fn add(api: &Api, v: &Value, out: &mut Outcome) {
     }
     api.config.update(|doc| {
         let streams = member(doc, "streams");
-        for (name, stream) in list {
-            remove(streams, &name);
-            streams.insert(name, stream);
+        for (key, name) in other_spellings(streams) {
+            if list.contains_key(name.as_str()) {
+                streams.remove(&key);
+            }
         }
+        streams.extend(list);
     });
 }
 
@@ -54,11 +56,15 @@ pub(super) fn delete(api: &Api, v: &Value, out: &mut Outcome) {
     }
     api.config.update(|doc| {
         let streams = member(doc, "streams");
-        for name in names {
-            if streams.remove(name).is_none()
-                && let Ok(name) = StreamName::new(name)
+        let others = other_spellings(streams);
+        for asked in names {
+            if streams.remove(asked).is_none()
+                && let Ok(name) = StreamName::new(asked)
             {
-                remove(streams, name.as_str());
+                streams.remove(name.as_str());
+                for (key, _) in others.iter().filter(|(_, n)| *n == name) {
+                    streams.remove(key);
+                }
             }
         }
     });
@@ -69,25 +75,13 @@ fn part(out: &mut Outcome) -> &mut Map<String, Value> {
     if !out.answer.get("streams").is_some_and(Value::is_object) {
         out.answer.insert("streams".to_owned(), json!({INCOMPLETE: 1}));
     }
-    member_of(&mut out.answer, "streams")
+    object(out.answer.entry("streams").or_insert(Value::Null))
 }
 
-fn member_of<'a>(answer: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
-    let v = answer.entry(key).or_insert_with(|| json!({}));
-    if !v.is_object() {
-        *v = json!({});
-    }
-    let Value::Object(m) = v else { unreachable!("made an object above") };
-    m
-}
-
-/// Removes the entry of a name, also where the file spells it in another way.
-fn remove(streams: &mut Map<String, Value>, name: &str) {
-    if streams.remove(name).is_none() {
-        streams.retain(|k, _| {
-            StreamName::new(k).is_ok_and(|k| k.as_str() != name) || StreamName::new(k).is_err()
-        });
-    }
+/// The keys of a file that spell a name in another way, with the name. Few or none.
+fn other_spellings(streams: &Map<String, Value>) -> Vec<(String, StreamName)> {
+    let name = |k: &String| StreamName::new(k).ok().filter(|n| n.as_str() != k).map(|n| (k.clone(), n));
+    streams.keys().filter_map(name).collect()
 }
 
 /// What of a request's streams is taken over, by sanitised names.

@@ -1,5 +1,6 @@
 //! The current configuration, told to whoever follows it, and its file.
 
+use super::value::object;
 use super::{Config, Overrides, limits};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File, OpenOptions};
@@ -248,25 +249,13 @@ fn write(path: &Path, doc: &Value) -> Result<(), SaveError> {
 
 /// A member of the document that is an object, made if it isn't there.
 pub(crate) fn member<'d>(doc: &'d mut Value, key: &str) -> &'d mut Map<String, Value> {
-    if !doc.is_object() {
-        *doc = Value::Object(Map::new());
-    }
-    let Value::Object(top) = doc else { unreachable!("made an object above") };
-    let v = top.entry(key).or_insert(Value::Null);
-    if !v.is_object() {
-        *v = Value::Object(Map::new());
-    }
-    let Value::Object(m) = v else { unreachable!("made an object above") };
-    m
+    object(object(doc).entry(key).or_insert(Value::Null))
 }
 
 fn set_account(doc: &mut Value, user: &str, hash: &str) {
     // Other members of the account are kept.
-    let account = member(doc, "account").entry(user).or_insert_with(|| json!({}));
-    match account.as_object_mut() {
-        Some(a) => drop(a.insert("password".to_owned(), json!(hash))),
-        None => *account = json!({ "password": hash }),
-    }
+    let account = object(member(doc, "account").entry(user).or_insert(Value::Null));
+    account.insert("password".to_owned(), json!(hash));
 }
 
 #[cfg(test)]
@@ -368,6 +357,9 @@ mod tests {
             assert_eq!(load(&path).current().document(), &json!({}), "{fine:?}");
         }
         assert!(ConfigStore::load(dir.path(), Overrides::default()).is_err(), "a folder");
+        File::create(&path).unwrap().set_len(limits::FILE_BYTES + 1).unwrap();
+        let e = ConfigStore::load(&path, Overrides::default()).unwrap_err();
+        assert!(e.to_string().ends_with("is larger than 64 MiB"), "{e}");
     }
 
     #[test]
