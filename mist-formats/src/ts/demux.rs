@@ -324,11 +324,13 @@ impl Core {
 
     /// Shows where a unit or section starts.
     fn node(&mut self, p: &Packet<'_>, offset: u64) {
+        let head = p.payload.map(pes::head);
         let name = match self.routes.get(usize::from(p.pid)) {
             Some(Route::Pat) => "PAT",
             Some(Route::Pmt(_)) => "PMT",
             Some(Route::Stream(_)) => "PES packet",
             _ if p.pid == psi::SDT_PID => "SDT",
+            _ if matches!(head, Some(Ok(Some(_)))) => "PES packet",
             _ => "packet",
         };
         let mut detail = format!("PID {:#06x}", p.pid);
@@ -343,7 +345,7 @@ impl Core {
         if let Some(pcr) = p.pcr {
             detail.push_str(&format!(" PCR {:.6} s", pcr as f64 / 27e6));
         }
-        if let Some(Ok(Some(h))) = p.payload.map(pes::head) {
+        if let Some(Ok(Some(h))) = head {
             let mut put = |name: &str, t: Option<u64>| {
                 if let Some(t) = t {
                     detail.push_str(&format!(" {name} {:.6} s", t as f64 / 90e3));
@@ -543,9 +545,12 @@ impl Core {
             }
         }
         if first {
+            // They have been shown when they came.
+            let nodes = std::mem::take(&mut self.nodes);
             for (offset, b) in std::mem::take(&mut self.held) {
                 self.packet(&b, offset);
             }
+            self.nodes = nodes;
         }
     }
 
