@@ -1,0 +1,80 @@
+//! Drives a demuxer over a source.
+
+use crate::source::Source;
+use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Want};
+use mist_core::media::Media;
+use std::io;
+use std::ops::ControlFlow;
+
+/// Requests for bytes in a row that a demuxer gets away with after the end of its source.
+const MAX_REQUESTS_AT_END: u32 = 3;
+
+/// Why demuxing ended before the container did.
+pub(crate) enum Failure {
+    /// The source can't be read.
+    Read(io::Error),
+    /// The report can't be written.
+    Write(io::Error),
+    /// The container can't be read on.
+    Format(FormatError),
+}
+
+/// Who gets what a demuxer finds.
+pub(crate) trait Sink {
+    /// One thing, or the end of it where the sink has seen enough.
+    ///
+    /// # Errors
+    /// Of writing the report.
+    fn take(&mut self, found: Demuxed) -> io::Result<ControlFlow<()>>;
+
+    /// The source may keep us waiting now.
+    ///
+    /// # Errors
+    /// Of writing the report.
+    fn wait(&mut self) -> io::Result<()>;
+}
+
+/// Runs until the container ends or the sink breaks off.
+///
+/// # Errors
+/// See [`Failure`].
+pub(crate) fn run(
+    format: &'static str,
+    source: &mut Source,
+    demuxer: &mut dyn Demuxer,
+    sink: &mut impl Sink,
+) -> Result<(), Failure> {
+    let mut at_end = 0;
+    loop {
+        let want = match demuxer.poll().map_err(Failure::Format)? {
+            Demuxed::Need(want) => want,
+            Demuxed::End | Demuxed::Media(Media::End) => return Ok(()),
+            found => {
+                if sink.take(found).map_err(Failure::Write)?.is_break() {
+                    return Ok(());
+                }
+                continue;
+            }
+        };
+        if let Want::At { offset, .. } = want
+            && !source.seek(offset).map_err(Failure::Read)?
+        {
+            let kind = ErrorKind::NeedsSeek;
+            return Err(Failure::Format(FormatError { format, offset, path: "", kind }));
+        }
+        if source.is_live() {
+            sink.wait().map_err(Failure::Write)?;
+        }
+        match source.next().map_err(Failure::Read)? {
+            Some((at, data)) => {
+                at_end = 0;
+                demuxer.push(at, data);
+            }
+            None if at_end == MAX_REQUESTS_AT_END => return Ok(()),
+            None => {
+                at_end += 1;
+                demuxer.end();
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What people and programs read.
+
+use crate::json::{Description, Head, Line, NodeLine, ProblemLine, Summary, ms};
+use crate::problem::{Problem, Problems, Severity};
+use crate::track::Track;
+use mist_core::codec::rfc6381::codec_string;
+use mist_core::format::Node;
+use mist_core::media::{Kind, Packet, Params, TrackInfo};
+use mist_core::time::Duration;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+/// Problems of one sort that the text lists.
+const MAX_LISTED: u64 = 10;
+/// Characters of a node's values that the text shows; JSON has them all.
+const MAX_DETAIL: usize = 400;
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Detail {
+    /// Tracks and problems
+    Summary,
+    /// The container's structure too: tags, tables, boxes
+    Structure,
+    /// Every packet too
+    Packets,
+    /// Every packet too, with its payload in hexadecimal
+    Hex,
+}
+
+/// Writes the report as it goes.
+pub(crate) struct Report<W> {
+    out: W,
+    json: bool,
+    detail: Detail,
+    format: Option<&'static str>,
+    nodes: u64,
+}
+
+impl<W: Write> Report<W> {
+    /// Nothing is written yet.
+    pub(crate) fn new(out: W, json: bool, detail: Detail) -> Self {
+        Self { out, json, detail, format: None, nodes: 0 }
+    }
+
+    /// Whether nodes are shown.
+    pub(crate) fn wants_nodes(&self) -> bool {
+        self.detail == Detail::Structure
+    }
+
+    fn wants_packets(&self) -> bool {
+        self.detail >= Detail::Packets
+    }
+
+    /// One object, opened early so that an endless list of nodes needn't be kept.
+    fn is_open_object(&self) -> bool {
+        self.json && self.wants_nodes() && self.format.is_some()
+    }
+
+    fn line(&mut self, v: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, v)?;
+        self.out.write_all(b"\n")
+    }
+
+    /// The format is known.
+    pub(crate) fn begin(&mut self, format: &'static str) -> io::Result<()> {
+        self.format = Some(format);
+        if self.is_open_object() {
+            writeln!(self.out, "{{\"format\":\"{format}\",\"structure\":[")?;
+        }
+        Ok(())
+    }
+
+    /// A piece of structure.
+    pub(crate) fn node(&mut self, n: &Node) -> io::Result<()> {
+        if !self.wants_nodes() {
+            return Ok(());
+        }
+        self.nodes += 1;
+        if self.json {
+            self.out.write_all(if self.nodes > 1 { b"," } else { b" " })?;
+            return self.line(&NodeLine::of(n));
+        }
+        let indent = usize::from(n.depth.min(32)) * 2;
+        let detail = printable(&n.detail);
+        writeln!(self.out, "{:>12} {:indent$}{} [{}] {detail}", n.offset, "", n.name, n.len)
+    }
+
+    /// A description, before the first packet that has it.
+    pub(crate) fn track(&mut self, t: &Track) -> io::Result<()> {
+        if !self.wants_packets() {
+            return Ok(());
+        }
+        if self.json {
+            return self.line(&Line::Track(Description::of(t)));
+        }
+        writeln!(self.out, "track {}: {}", t.info.id, describe(&t.info))
+    }
+
+    /// A packet.
+    pub(crate) fn packet(&mut self, p: &Packet) -> io::Result<()> {
+        if !self.wants_packets() {
+            return Ok(());
+        }
+        let hex = self.detail == Detail::Hex;
+        if self.json {
+            return self.line(&Line::of(p, hex));
+        }
+        let (pts, dts, key) = (ms(p.pts()), ms(p.dts), if p.key { " key" } else { "" });
+        writeln!(
+            self.out,
+            "track {}  pts {pts:.3} ms  dts {dts:.3} ms  {} bytes{key}",
+            p.track,
+            p.data.len()
+        )?;
+        if hex {
+            for (i, row) in p.data.chunks(16).enumerate() {
+                hex_row(&mut self.out, i * 16, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A problem, where it was found.
+    pub(crate) fn problem(&mut self, p: &Problem) -> io::Result<()> {
+        match (self.detail, self.json) {
+            (Detail::Summary, _) | (Detail::Structure, true) => Ok(()),
+            (_, true) => self.line(&Line::Problem(ProblemLine::of(p))),
+            (_, false) => writeln!(self.out, "{}", problem_text(p)),
+        }
+    }
+
+    /// Writes out what waits in buffers.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// The summary, last of all.
+    pub(crate) fn end(
+        &mut self,
+        duration: Option<Duration>,
+        tracks: &[Track],
+        problems: &Problems,
+    ) -> io::Result<()> {
+        if self.json {
+            let mut summary = Summary::of(duration, tracks, problems);
+            if self.is_open_object() {
+                // The rest of the members, without the brace that opens them.
+                let rest = serde_json::to_string(&summary)?;
+                writeln!(self.out, "],{}", rest.trim_start_matches('{'))?;
+            } else {
+                summary.head = Some(Head { format: self.format });
+                summary.line = self.wants_packets().then_some("summary");
+                self.line(&summary)?;
+            }
+            return self.out.flush();
+        }
+        if self.detail > Detail::Summary {
+            writeln!(self.out)?;
+        }
+        if let Some(format) = self.format {
+            let length =
+                duration.map_or_else(|| "no duration".to_owned(), |d| format!("{:.3} s", d.as_secs_f64()));
+            let count = count(tracks.len() as u64, "track");
+            writeln!(self.out, "{format}, {length}, {count}, {}", self::count(problems.total(), "problem"))?;
+        }
+        for t in tracks {
+            self.out.write_all(track_text(t).as_bytes())?;
+        }
+        self.problems(problems)?;
+        self.out.flush()
+    }
+
+    fn problems(&mut self, problems: &Problems) -> io::Result<()> {
+        let mut listed: BTreeMap<_, u64> = BTreeMap::new();
+        for p in problems.kept() {
+            let n = listed.entry(p.sort).or_default();
+            if *n < MAX_LISTED {
+                *n += 1;
+                writeln!(self.out, "{}", problem_text(p))?;
+            }
+        }
+        for (sort, n) in problems.counts().filter(|(_, n)| *n > MAX_LISTED) {
+            writeln!(self.out, "… and {} more of {}", n - MAX_LISTED, sort.id())?;
+        }
+        Ok(())
+    }
+}
+
+fn count(n: u64, what: &str) -> String {
+    match n {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
+/// Values come from the file: nothing in them may drive a terminal.
+fn printable(s: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in s.chars().enumerate() {
+        if i == MAX_DETAIL {
+            out.push('…');
+            break;
+        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+fn hex_row(out: &mut impl Write, at: usize, row: &[u8]) -> io::Result<()> {
+    let (mut hex, mut text) = (String::new(), String::new());
+    for b in row {
+        let _ = write!(hex, " {b:02x}");
+        text.push(if b.is_ascii_graphic() || *b == b' ' { char::from(*b) } else { '.' });
+    }
+    writeln!(out, "  {at:08x} {hex:<48}  {text}")
+}
+
+fn problem_text(p: &Problem) -> String {
+    let mut s = match p.sort.severity() {
+        Severity::Error => "error: ".to_owned(),
+        Severity::Warning => "warning: ".to_owned(),
+    };
+    let mut at = Vec::new();
+    at.extend(p.offset.map(|o| format!("byte {o}")));
+    at.extend(p.track.map(|t| format!("track {t}")));
+    at.extend(p.time.map(|t| format!("{:.3} ms", ms(t))));
+    if !at.is_empty() {
+        let _ = write!(s, "{}: ", at.join(", "));
+    }
+    let _ = write!(s, "{} ({})", p.message, p.sort.id());
+    s
+}
+
+fn describe(i: &TrackInfo) -> String {
+    let mut s = format!("{} {}", i.codec.kind().name(), i.codec.name());
+    if let Some(c) = codec_string(i) {
+        let _ = write!(s, " ({c})");
+    }
+    match i.params {
+        Params::Video { width, height, fpks } => {
+            if width > 0 {
+                let _ = write!(s, ", {width}x{height}");
+            }
+            if fpks > 0 {
+                let _ = write!(s, ", {} fps", f64::from(fpks) / 1000.0);
+            }
+        }
+        Params::Audio { rate, channels, .. } => {
+            if rate > 0 {
+                let _ = write!(s, ", {rate} Hz");
+            }
+            if channels > 0 {
+                let _ = write!(s, ", {}", count(channels.into(), "channel"));
+            }
+        }
+        _ => {}
+    }
+    if let Some(l) = i.lang {
+        let _ = write!(s, ", {l}");
+    }
+    s
+}
+
+fn track_text(t: &Track) -> String {
+    let mut s = format!("track {}: {}", t.info.id, describe(&t.info));
+    let video = t.info.codec.kind() == Kind::Video;
+    if let (Params::Video { fpks: 0, .. }, Some(f)) = (t.info.params, t.packet_rate()) {
+        let _ = write!(s, ", {f:.3} fps measured");
+    }
+    let _ = write!(s, "\n  {}", count(t.packets, "packet"));
+    if video {
+        let _ = write!(s, ", {}", count(t.keyframes, "keyframe"));
+    }
+    let _ = write!(s, ", {} bytes", t.bytes);
+    if let Some(b) = t.bit_rate() {
+        let _ = write!(s, ", {:.1} kbit/s", b / 1000.0);
+    }
+    if let Some(times) = t.times {
+        let (from, to) = (times.min_pts.as_secs_f64(), times.max_pts.as_secs_f64());
+        let _ = write!(s, ", from {from:.3} to {to:.3} s");
+    }
+    if let Some(g) = t.gops.filter(|_| video) {
+        let [min, avg, max] = [g.min, g.average(), g.max].map(Duration::as_secs_f64);
+        let _ = write!(s, "\n  GOP {min:.3} / {avg:.3} / {max:.3} s (min, average, max)");
+        let _ = write!(s, ", {:.1} frames", g.packets());
+        s.push_str(if t.reordered { ", B-frames" } else { ", no B-frames" });
+    }
+    if t.changes > 0 {
+        let _ = write!(
+            s,
+            "\n  description changed {}",
+            if t.changes == 1 { "once".to_owned() } else { format!("{} times", t.changes) }
+        );
+    }
+    s.push('\n');
+    s
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_from_a_file_cannot_drive_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\u{9b}31m\nb"), "a\\u{1b}[2J\\u{9b}31m\\nb");
+        assert_eq!(printable(&"é".repeat(MAX_DETAIL + 1)).chars().count(), MAX_DETAIL + 1);
+    }
+}

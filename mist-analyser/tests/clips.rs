@@ -1,0 +1,253 @@
+//! The program as people run it, on the clips of this repository.
+
+mod common;
+
+use common::{analyse, analyse_stdin, clip, json};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+
+/// Tracks, codec string, packets and duration of every clip.
+#[test]
+fn clips_are_what_they_were_made_as() {
+    let rows = [
+        ("mist-server/assets/demo.flv", &["avc1.4d401f 400 8", "mp4a.40.2 750 750"][..]),
+        ("tests/media/audio-only.flv", &["mp4a.40.2"]),
+        ("tests/media/enhanced-av1-opus.flv", &["av01.0.", "opus"]),
+        ("tests/media/enhanced-hevc-aac.flv", &["hvc1.", "mp4a.40.2"]),
+        ("tests/media/h264-ac3.ts", &["avc1.4d400b 100 2", "ac-3 125 125"]),
+        ("tests/media/hevc-eac3.ts", &["hvc1.", "ec-3"]),
+        ("tests/media/h264-latm.ts", &["avc1.", "mp4a.40.2"]),
+    ];
+    for (path, tracks) in rows {
+        let out = analyse(&["--json", &clip(path)]);
+        assert_eq!((out.code, out.err.as_str()), (0, ""), "{path}");
+        let v = json(&out.out);
+        assert_eq!(v["format"], if path.ends_with("flv") { "FLV" } else { "TS" });
+        assert_eq!(v["problems"], Value::Array(Vec::new()), "{path}");
+        let got: Vec<_> = v["tracks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| format!("{} {} {}", t["codec_string"].as_str().unwrap(), t["packets"], t["keyframes"]))
+            .collect();
+        assert_eq!(got.len(), tracks.len(), "{path}: {got:?}");
+        for (got, want) in got.iter().zip(tracks) {
+            assert!(got.starts_with(want), "{path}: {got} is not {want}");
+        }
+    }
+}
+
+#[test]
+fn the_summary_says_what_people_look_for() {
+    let out = analyse(&[&clip("mist-server/assets/demo.flv")]);
+    assert_eq!(out.code, 0);
+    for part in [
+        "FLV, 16.000 s, 2 tracks, no problems",
+        "video H264 (avc1.4d401f), 640x360, 25 fps",
+        "400 packets, 8 keyframes",
+        "GOP 2.000 / 2.000 / 2.000 s",
+        "audio AAC (mp4a.40.2), 48000 Hz, 2 channels",
+    ] {
+        assert!(out.out.contains(part), "{part}: {}", out.out);
+    }
+}
+
+#[test]
+fn json_lines_describe_a_track_before_its_packets_and_end_with_the_summary() {
+    let out = analyse(&["--json", "--detail", "packets", &clip("mist-server/assets/demo.flv")]);
+    let lines: Vec<_> = out.out.lines().map(json).collect();
+    let (last, lines) = lines.split_last().unwrap();
+    let mut described = Vec::new();
+    let mut packets = 0;
+    for l in lines {
+        match l["type"].as_str().unwrap() {
+            "track" => described.push(l["id"].clone()),
+            "packet" => {
+                assert!(described.contains(&l["track"]), "{l}");
+                assert!(l["pts_ms"].is_f64() && l["dts_ms"].is_f64() && l["size"].is_u64(), "{l}");
+                packets += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!((described.len(), packets), (2, 1150));
+    assert_eq!((&last["type"], &last["format"]), (&"summary".into(), &"FLV".into()));
+    assert_eq!(last["tracks"][0]["packets"], 400);
+    // Without the type it is what the summary alone says.
+    let whole = json(&analyse(&["--json", &clip("mist-server/assets/demo.flv")]).out);
+    let mut last = last.clone();
+    last.as_object_mut().unwrap().remove("type");
+    assert_eq!(last, whole);
+}
+
+#[test]
+fn structure_and_hex_show_bytes_where_they_are() {
+    let path = clip("tests/media/h264-mp3.flv");
+    let v = json(&analyse(&["--json", "--detail", "structure", &path]).out);
+    let nodes = v["structure"].as_array().unwrap();
+    assert_eq!(
+        (&nodes[0]["name"], &nodes[0]["offset"], &nodes[0]["len"]),
+        (&"header".into(), &0.into(), &9.into())
+    );
+    let packets: u64 = v["tracks"].as_array().unwrap().iter().map(|t| t["packets"].as_u64().unwrap()).sum();
+    assert!(nodes.len() as u64 >= packets, "a tag a packet");
+    let text = analyse(&["--detail", "structure", &path]).out;
+    assert!(text.contains("onMetaData"), "{text}");
+    let ts = analyse(&["--detail", "structure", &clip("tests/media/h264-ac3.ts")]).out;
+    for name in ["PAT [188]", "PMT [188]", "PES packet [188] PID 0x0100"] {
+        assert!(ts.contains(name), "{name}");
+    }
+    let offsets = ts.lines().map_while(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    assert!(offsets.is_sorted_by(|a, b| a < b), "every packet once, in the order of the file");
+    // The payload in hexadecimal is in the file.
+    let out = analyse(&["--json", "--detail", "hex", &path]).out;
+    let packet = out.lines().map(json).find(|l| l["type"] == "packet").unwrap();
+    let hex = packet["data"].as_str().unwrap();
+    let bytes: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+    assert_eq!(packet["size"], bytes.len());
+    assert!(std::fs::read(&path).unwrap().windows(bytes.len()).any(|w| w == bytes));
+}
+
+#[test]
+fn a_range_counts_what_lies_in_it() {
+    let path = clip("mist-server/assets/demo.flv");
+    let v = json(&analyse(&["--json", "--from", "4000", "--to", "6000", &path]).out);
+    let t = &v["tracks"];
+    assert_eq!((&t[0]["packets"], &t[0]["min_pts_ms"]), (&50.into(), &4000.0.into()));
+    assert_eq!(t[0]["max_pts_ms"], 5960.0);
+    assert_eq!(v["problems"], Value::Array(Vec::new()), "no keyframe need be at the start of a range");
+    // Both tracks, though the source is left as soon as it is over.
+    assert!(t[1]["packets"].as_u64().unwrap() > 90);
+}
+
+#[test]
+fn a_stream_from_standard_input_is_read_as_it_comes_and_left_at_its_end() {
+    let clip = std::fs::read(clip("tests/media/h264-ac3.ts")).unwrap();
+    let whole = analyse_stdin(&["--json", "-"], &clip);
+    assert_eq!(whole.code, 0);
+    assert_eq!(json(&whole.out)["tracks"][0]["packets"], 100);
+
+    // Packets are printed while the source goes on.
+    let mut child = common::program(&["--detail", "packets", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let mut from = BufReader::new(child.stdout.take().unwrap());
+    to.write_all(&clip[..clip.len() / 2 / 188 * 188]).unwrap();
+    let mut line = String::new();
+    from.read_line(&mut line).unwrap();
+    assert!(line.starts_with("track 256: video H264"), "{line}");
+    drop(to);
+    let mut rest = String::new();
+    from.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("\nTS, "), "the summary comes at the end");
+    child.wait().unwrap();
+
+    // An endless source is left at --to.
+    let mut child = common::program(&["--json", "--to", "2000", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    to.write_all(&clip).unwrap();
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(json(&out)["tracks"].as_array().unwrap().len(), 2);
+    drop(to);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = common::program(&["--detail", "hex", &clip("mist-server/assets/demo.flv")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!((out.status.code(), out.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn what_cannot_be_read_is_said_in_one_line() {
+    let source = clip("Cargo.toml");
+    let dir = clip("tests");
+    let flv = clip("tests/media/audio-only.flv");
+    for (args, why) in [
+        (&["/does/not/exist.flv"][..], "No such file"),
+        (&[source.as_str()], "not a known format"),
+        (&[dir.as_str()], "directory"),
+        (&["--format", "nut", flv.as_str()], "no format nut; there are: FLV, TS"),
+        (&["http://localhost/x.ts"], "curl -N URL"),
+        (&["--format", "flv", source.as_str()], "no FLV signature"),
+    ] {
+        let out = analyse(args);
+        assert_eq!(out.code, 2, "{args:?}");
+        assert!(out.err.contains(why) && out.err.lines().count() == 1, "{args:?}: {}", out.err);
+        let out = analyse(&[&["--json"], args].concat());
+        let v = json(&out.out);
+        assert_eq!(v["problems"].as_array().unwrap().len(), 1, "{v}");
+    }
+    assert_eq!(analyse_stdin(&["-"], b"").code, 2);
+    assert_eq!(analyse(&[]).code, 2);
+    let version = analyse(&["--version"]);
+    assert_eq!((version.code, version.out.trim()), (0, concat!("mist-analyser ", env!("CARGO_PKG_VERSION"))));
+    let help = analyse(&["--help"]);
+    assert!(help.code == 0 && help.out.contains("Exit status: 0 sound, 1 problems found, 2 unreadable."));
+}
+
+/// The problems that are found in a clip that is changed tag by tag.
+fn problems_of(change: impl Fn(&mut Vec<Vec<u8>>)) -> (i32, Vec<String>) {
+    let data = std::fs::read(clip("mist-server/assets/demo.flv")).unwrap();
+    let (mut at, mut tags) = (13, Vec::new());
+    while at < data.len() {
+        let len = u32::from_be_bytes([0, data[at + 1], data[at + 2], data[at + 3]]) as usize + 15;
+        tags.push(data[at..at + len].to_vec());
+        at += len;
+    }
+    change(&mut tags);
+    let out = analyse_stdin(&["--json", "-"], &[&data[..13], &tags.concat()].concat());
+    let v = json(&out.out);
+    let ids = v["problems"].as_array().unwrap().iter().map(|p| p["id"].as_str().unwrap().to_owned());
+    (out.code, ids.collect())
+}
+
+fn ms(tag: &[u8]) -> u32 {
+    u32::from_be_bytes([tag[7], tag[4], tag[5], tag[6]])
+}
+
+fn shift(tag: &mut [u8], by: i64) {
+    let [t3, t0, t1, t2] = u32::try_from(i64::from(ms(tag)) + by).unwrap().to_be_bytes();
+    (tag[4], tag[5], tag[6], tag[7]) = (t0, t1, t2, t3);
+}
+
+#[test]
+fn problems_of_timing_are_found_and_named() {
+    assert_eq!(problems_of(|_| {}), (0, vec![]));
+    let video = |t: &[u8]| t[0] == 9 && t[12] == 1;
+    let gap = |tags: &mut Vec<Vec<u8>>| tags.iter_mut().filter(|t| ms(t) > 5000).for_each(|t| shift(t, 3000));
+    assert_eq!(problems_of(gap), (1, vec!["gap".into(), "gap".into()]));
+    let back = |tags: &mut Vec<Vec<u8>>| {
+        let t = tags.iter_mut().filter(|t| video(t)).nth(100).unwrap();
+        shift(t, -200);
+    };
+    assert_eq!(problems_of(back), (1, vec!["time-back".into()]));
+    let headless = |tags: &mut Vec<Vec<u8>>| {
+        let first = tags.iter().position(|t| video(t)).unwrap();
+        tags.remove(first);
+    };
+    assert_eq!(problems_of(headless), (1, vec!["no-keyframe-at-start".into()]));
+    let cut = |tags: &mut Vec<Vec<u8>>| {
+        let last = tags.last_mut().unwrap();
+        last.truncate(12);
+    };
+    assert_eq!(problems_of(cut), (1, vec!["truncated".into()]));
+    let empty = |tags: &mut Vec<Vec<u8>>| tags.truncate(1);
+    assert_eq!(problems_of(empty), (1, vec!["no-media".into()]));
+}
