@@ -64,6 +64,9 @@ impl Gather {
     /// Payloads up to this size are copied next to the heads around them: cheaper than one more part.
     pub const INLINE: usize = 256;
 
+    /// Room made for small pieces at a time: the heads of many packets share one allocation.
+    const SCRATCH: usize = 512;
+
     /// Empty.
     pub fn new() -> Self {
         Self::default()
@@ -71,6 +74,11 @@ impl Gather {
 
     /// Appends a few bytes by copying them.
     pub fn put(&mut self, small: &[u8]) {
+        let used = self.scratch.len();
+        if self.scratch.capacity() - used < small.len() {
+            // Doubles, so that a long run of small pieces is not copied over and over.
+            self.scratch.reserve(small.len().max(used).max(Self::SCRATCH));
+        }
         self.scratch.put_slice(small);
         self.len += small.len();
     }

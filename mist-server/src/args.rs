@@ -3,10 +3,11 @@
 //! Exit codes: 0 for a clean stop, `--help` and `--version`; 1 for a failure at run time; 2 for bad arguments
 //! or a bad configuration.
 
-use crate::config::{Overrides, check_name};
+use crate::config::{ConfigStore, Level, Overrides, check_name};
 use clap::Parser;
 use clap::builder::FalseyValueParser;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -135,10 +136,76 @@ impl Args {
     }
 }
 
+/// Does `--check`: loads the configuration, says what is wrong and where, and returns the exit code.
+///
+/// # Errors
+/// `out` can't be written.
+pub fn check(args: &Args, out: &mut impl Write) -> io::Result<u8> {
+    let over = match args.overrides() {
+        Ok(o) => o,
+        Err(e) => {
+            writeln!(out, "error: {e}")?;
+            return Ok(EXIT_USAGE);
+        }
+    };
+    let config = match ConfigStore::load(&args.config, over) {
+        Ok(store) => store.current(),
+        Err(e) => {
+            writeln!(out, "error: {e}")?;
+            return Ok(EXIT_USAGE);
+        }
+    };
+    let mut errors = 0;
+    for p in config.problems() {
+        let level = match p.level {
+            Level::Error => {
+                errors += 1;
+                "error"
+            }
+            Level::Warning => "warning",
+        };
+        writeln!(out, "{level}: {}", crate::log::harmless(&p.to_string()))?;
+    }
+    let (path, streams, outputs) = (args.config.display(), config.streams().len(), config.protocols().len());
+    if !args.config.exists() {
+        writeln!(out, "{path} is not there yet; the server starts with defaults")?;
+    } else if errors == 0 {
+        writeln!(out, "{path} can be used: {streams} streams, {outputs} outputs")?;
+    } else {
+        writeln!(out, "{path}: {errors} errors")?;
+    }
+    Ok(if errors == 0 { EXIT_OK } else { EXIT_USAGE })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn check_says_what_is_wrong_and_where() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.json");
+        let run = |text: Option<&str>| {
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let mut out = Vec::new();
+            let args = Args::parse_from(["x".as_ref(), "--check".as_ref(), "-c".as_ref(), path.as_os_str()]);
+            let code = check(&args, &mut out).unwrap();
+            (code, String::from_utf8(out).unwrap())
+        };
+        let (code, text) = run(None);
+        assert!(code == 0 && text.contains("is not there yet"), "{text}");
+        let (code, text) = run(Some(r#"{"streams": {"a": {"source": "push://"}}}"#));
+        assert!(code == 0 && text.contains("can be used: 1 streams"), "{text}");
+        let (code, text) = run(Some(r#"{"config": {"protocols": [{"connector": "NOPE"}]}}"#));
+        assert!(code == 0 && text.starts_with("warning: config.protocols[0]: there is no output"), "{text}");
+        let (code, text) = run(Some(r#"{"streams": {"a": {"source": "push://", "DVR": -1}}}"#));
+        assert!(code == 2 && text.starts_with("error: streams.a.DVR: expected a whole number"), "{text}");
+        let (code, text) = run(Some("{\n\"a\": x}"));
+        assert!(code == 2 && text.contains("line 2, column 6"), "{text}");
+    }
 
     #[test]
     fn definition_is_sound_and_every_option_has_an_environment_variable() {

@@ -8,6 +8,7 @@
 //! Messages of kind [`CONF`] and [`ACCS`] are shown at every level. Others follow MistServer's levels: 1 and 2
 //! errors, 3 warnings, 4 information, 5 and 6 details, 7 to 10 everything.
 
+use crate::config::Config;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber::Interest};
@@ -164,6 +166,23 @@ impl Log {
             None => {
                 drop(access);
                 self.put(Entry { unix, kind: ACCS, text });
+            }
+        }
+    }
+
+    /// Follows the configuration: level and access log are as it says, at once and after every change.
+    pub async fn follow(self, mut config: watch::Receiver<Arc<Config>>) {
+        loop {
+            let (level, access) = {
+                let c = config.borrow_and_update();
+                (c.debug(), c.accesslog().to_owned())
+            };
+            if level != self.level() {
+                self.set_level(level);
+            }
+            self.set_access(&access);
+            if config.changed().await.is_err() {
+                return;
             }
         }
     }
@@ -449,6 +468,22 @@ mod tests {
         assert_eq!(shown as u32, limits::BURST);
         assert_eq!(r.allow(t + limits::WINDOW), (true, 100 - u64::from(limits::BURST)));
         assert_eq!(r.allow(t + limits::WINDOW), (true, 0));
+    }
+
+    #[tokio::test]
+    async fn the_configuration_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let acc = dir.path().join("acc");
+        let log = Log::quiet();
+        let store = crate::config::ConfigStore::in_memory(serde_json::json!({"config": {"debug": 5}}));
+        let following = tokio::spawn(log.clone().follow(store.subscribe()));
+        tokio::task::yield_now().await;
+        assert_eq!(log.level(), 5);
+        store.update(|d| d["config"] = serde_json::json!({"debug": "1", "accesslog": acc}));
+        drop(store);
+        following.await.unwrap();
+        log.access("x");
+        assert_eq!((log.level(), log.last().len(), acc.exists()), (1, 0, true));
     }
 
     #[test]

@@ -549,6 +549,19 @@ mod tests {
     }
 
     #[test]
+    fn sample_rates_have_a_limit() {
+        for (rate, want) in [(MAX_RATE, None), (MAX_RATE + 1, Some("limit")), (0, Some("malformed"))] {
+            let mut w = BitWriter::new();
+            for (v, n) in [(2, 5), (15, 4), (rate.into(), 24), (2, 4), (0, 3)] {
+                w.bits(v, n);
+            }
+            let got = Asc::parse(&w.finish()).err().map(|e| e.kind.to_string());
+            assert_eq!(got.as_deref(), want);
+        }
+        assert!(Asc::parse(&[0x16, 0x90]).is_err(), "reserved index 13");
+    }
+
+    #[test]
     fn program_configuration_counts_the_channels() {
         let mut asc = Asc::new(2, 48_000, 0);
         let pce = Pce {

@@ -11,7 +11,7 @@ use super::vpx::{Vp9, Vpcc};
 use super::{Codec, CodecError, ac3, flac, flash, mpa, mpeg2, nal, opus, pcm, theora, vorbis, vpx};
 use crate::media::{Params, TrackInfo};
 use crate::time::Duration;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// What the canonical init data of a codec tells players. `None` where it tells nothing, as for codecs whose frames
 /// carry it ([`params_from_payload`]).
@@ -188,16 +188,25 @@ pub fn length_size(codec: Codec, init: &[u8]) -> Option<u8> {
 
 /// Brings a payload from a container that stores it as MP4 does into canonical form: 4-byte lengths from `length_size`
 /// ones and no access unit delimiters, sized AV1 units without temporal delimiters. Others, and those that need no
-/// change, are returned as they are.
+/// change, are returned as they are. H.264 and HEVC with start codes, which some encoders send where lengths are due,
+/// are converted too.
 ///
 /// # Errors
 /// A unit's length exceeds the payload.
 pub fn canonical_payload(codec: Codec, data: Bytes, length_size: u8) -> Result<Bytes, CodecError> {
-    match codec {
-        Codec::H264 => nal::canonical_lengths(data, length_size, |n| h264::nal::kind(n) == h264::nal::AUD),
-        Codec::Hevc => nal::canonical_lengths(data, length_size, |n| hevc::nal::kind(n) == hevc::nal::AUD),
-        Codec::Av1 => av1::canonical(data),
-        _ => Ok(data),
+    let is_aud: fn(&[u8]) -> bool = match codec {
+        Codec::H264 => |n| h264::nal::kind(n) == h264::nal::AUD,
+        Codec::Hevc => |n| hevc::nal::kind(n) == hevc::nal::AUD,
+        Codec::Av1 => return av1::canonical(data),
+        _ => return Ok(data),
+    };
+    match nal::canonical_lengths(data.clone(), length_size, is_aud) {
+        Err(_) if nal::starts_with_code(&data) => {
+            let mut out = BytesMut::new();
+            nal::annex_b_to_lengths(&data, &mut out, |n| !is_aud(n));
+            Ok(out.freeze())
+        }
+        done => done,
     }
 }
 
@@ -229,6 +238,14 @@ mod tests {
     use super::*;
     use crate::media::TrackId;
     use proptest::prelude::*;
+
+    #[test]
+    fn start_codes_where_lengths_are_due() {
+        let annex = Bytes::from_static(&[0, 0, 0, 1, 9, 0xf0, 0, 0, 1, 0x65, 0x88, 0x80, 0, 0, 1, 0x65, 1]);
+        let c = canonical_payload(Codec::H264, annex, 4).unwrap();
+        assert_eq!(c, [0, 0, 0, 3, 0x65, 0x88, 0x80, 0, 0, 0, 2, 0x65, 1][..]);
+        assert_eq!(is_key(Codec::H264, &c), Some(true));
+    }
 
     proptest! {
         #[test]

@@ -592,3 +592,181 @@ pub fn captions(au: &[u8]) -> Captions {
         .filter(|n| nal::kind(n) == nal::SEI)
         .fold(Captions::default(), |c, n| c.or(sei::captions(n.get(1..).unwrap_or_default())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bits::BitWriter;
+    use crate::codec::CodecErrorKind;
+    use proptest::prelude::*;
+
+    fn hex(s: &str) -> Bytes {
+        let nibble = |c: u8| (c as char).to_digit(16).unwrap() as u8;
+        s.as_bytes().chunks(2).map(|p| (nibble(p[0]) << 4) | nibble(p[1])).collect()
+    }
+
+    /// Records of real files: (avcC, profile, width, height, frames per 1000 s).
+    const RECORDS: &[(&str, u8, u32, u32, u32)] = &[
+        (
+            "0164001fffe1001d6764001facd900c8146ffc010000b440000003004000000f23c60c658001000568ef9cb22cfdf8f800",
+            100,
+            800,
+            640,
+            30_000,
+        ),
+        (
+            "0142c028ffe100196742c028d900780227e584000003000400000300f03c60c92001000568cb83cb20",
+            66,
+            1920,
+            1080,
+            30_000,
+        ),
+        (
+            "01f40016ffe1001a67f40016919b2816024d80880000030008000003001078b16cb001000568ebe3c448",
+            244,
+            704,
+            576,
+            1000,
+        ),
+        (
+            "0164001ffde100196764001facd9404405be5f011000003e90000ea600f183196001000668ebe3cb22c0",
+            100,
+            1080,
+            720,
+            29_970,
+        ),
+        (
+            "0164001effe100226764001eacd940d83de6fff050005016a02020280000030008000003019078b16cb001000568ef8672c0fdf8f800",
+            100,
+            854,
+            480,
+            25_000,
+        ),
+    ];
+
+    #[test]
+    fn real_records() {
+        for &(h, profile, width, height, fpks) in RECORDS {
+            let b = hex(h);
+            let c = Avcc::parse(&b).unwrap();
+            let s = c.first_sps().unwrap();
+            assert_eq!((c.profile, s.params()), (profile, Params::Video { width, height, fpks }));
+            assert_eq!(c.build(), b, "written as it was read");
+            assert_eq!(Pps::parse(&c.pps[0]).unwrap().sps, s.id);
+            let again = Avcc::from_nals(c.nals().map(|n| &n[..])).unwrap();
+            assert_eq!((&again.sps, &again.pps, again.length_size), (&c.sps, &c.pps, 4));
+            assert_eq!(Avcc::parse(&again.build()).unwrap(), again);
+            for n in 0..b.len() {
+                let _ = Avcc::parse(&b.slice(..n)).map(|c| c.first_sps());
+            }
+            assert!((0..c.sps[0].len() - 12).all(|n| Avcc::parse(&b.slice(..8 + n)).is_err()));
+            assert!((0..8).all(|n| Sps::parse(&c.sps[0][..n]).is_err()));
+        }
+    }
+
+    fn sps(width_mbs: u32, ref_frames: u32, crop_right: u32) -> Bytes {
+        let mut w = BitWriter::new();
+        w.bits(0x67_42_00_1e, 32);
+        for v in [0, 0, 2, ref_frames] {
+            w.ue(v);
+        }
+        w.flag(false);
+        w.ue(width_mbs - 1);
+        w.ue(35);
+        w.bits(0b111, 3);
+        for v in [0, crop_right, 0, 0] {
+            w.ue(v);
+        }
+        w.bits(0b01, 2);
+        units::escape(&w.finish()).into_owned().into()
+    }
+
+    #[test]
+    fn hostile_parameter_sets() {
+        let kind = |b: Bytes| Sps::parse(&b).map(|s| s.width).map_err(|e| e.kind);
+        assert_eq!(kind(sps(45, 4, 0)), Ok(720));
+        assert_eq!(kind(sps(45, 4, 2)), Ok(716));
+        assert_eq!(kind(sps(1024, 4, 0)), Ok(16_384), "the limit itself");
+        assert_eq!(kind(sps(1025, 4, 0)), Err(CodecErrorKind::Limit));
+        assert_eq!(kind(sps(u32::MAX - 1, 4, 0)), Err(CodecErrorKind::Limit));
+        assert_eq!(kind(sps(45, 4, 360)), Err(CodecErrorKind::Malformed), "nothing left");
+        assert_eq!(kind(sps(45, 4, u32::MAX - 1)), Err(CodecErrorKind::Malformed));
+        assert_eq!(kind(sps(45, 1 << 31, 0)), Err(CodecErrorKind::Malformed));
+        let mut long = sps(45, 4, 0).to_vec();
+        long.resize(MAX_HEADER_LEN, 1);
+        assert!(Sps::parse(&long).is_ok());
+        long.push(1);
+        assert_eq!(kind(long.into()), Err(CodecErrorKind::Limit));
+        // 31 SPS of length 0, as an attacker sends.
+        let mut empty = vec![1, 66, 0, 30, 0xff, 0xff];
+        empty.extend([0; 62]);
+        empty.push(0);
+        let c = Avcc::parse(&empty.into()).unwrap();
+        assert!(c.sps.is_empty() && c.first_sps().is_none());
+        let many: Vec<Vec<u8>> = (0..=255u16)
+            .map(|i| {
+                let mut w = BitWriter::new();
+                w.bits(0x68, 8);
+                w.ue(i.into());
+                w.bits(0b1_1000, 5);
+                w.finish().to_vec()
+            })
+            .collect();
+        let first = sps(45, 4, 0);
+        let nals = std::iter::once(&first[..]).chain(many.iter().map(|n| &n[..]));
+        assert_eq!(Avcc::from_nals(nals).unwrap_err().kind, CodecErrorKind::Limit);
+    }
+
+    #[test]
+    fn facts_of_access_units() {
+        let unit = |nals: &[&[u8]]| {
+            let mut out = BytesMut::new();
+            nals.iter().for_each(|n| units::put_unit(&mut out, n));
+            out.freeze()
+        };
+        let recovery: &[u8] = &[0x06, 0x06, 0x01, 0xc4, 0x80];
+        let idr = unit(&[recovery, &[0x65, 0x88, 0x80]]);
+        let i = unit(&[recovery, &[0x41, 0x88, 0x80], &[0x41, 0x88, 0x80]]);
+        let p = unit(&[&[0x41, 0x9a, 0x00]]);
+        assert_eq!([&idr, &i, &p].map(|u| is_idr(u)), [true, false, false]);
+        assert_eq!([&idr, &i, &p].map(|u| is_intra(u)), [true, true, false]);
+        assert_eq!([&i, &p].map(|u| recovery_point(u)), [Some(0), None]);
+        let idr_unit: &[u8] = &[0x65, 0x88];
+        for (fill, want) in [(MAX_NALS - 1, true), (MAX_NALS, false)] {
+            let mut nals = vec![&[nal::FILLER, 0xff][..]; fill];
+            nals.push(idr_unit);
+            assert_eq!(is_idr(&unit(&nals)), want, "units behind the limit aren't looked at");
+        }
+        let mixed = unit(&[&[0x41, 0x88, 0x80], &[0x41, 0x9a, 0x00]]);
+        assert!(!is_intra(&mixed) && !is_intra(&[]));
+        let sei = [&[0x06, 4, 14][..], b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x20\xff", &[0x80]].concat();
+        assert!(captions(&unit(&[&sei, &[0x41, 0x9a]])).cea608);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(v in prop::collection::vec(any::<u8>(), 0..150), kind in 5u8..16) {
+            let mut n = vec![0x60 | kind, 100, 0, 31];
+            n.extend(&v);
+            let _ = (Sps::parse(&n), Pps::parse(&n), Avcc::from_nals([&n[..]]));
+            n[0] = 1;
+            let b = Bytes::from(n);
+            if let Ok(c) = Avcc::parse(&b) {
+                let again = Avcc::parse(&c.build()).unwrap();
+                prop_assert_eq!((again.sps, again.pps), (c.sps, c.pps));
+            }
+            let _ = (is_idr(&b), is_intra(&b), recovery_point(&b), captions(&b));
+        }
+
+        #[test]
+        fn changed_records(i in 0usize..RECORDS.len(), at in 0usize..60, bit in 0u8..8) {
+            let mut v = hex(RECORDS[i].0).to_vec();
+            if let Some(b) = v.get_mut(at) {
+                *b ^= 1 << bit;
+            }
+            if let Ok(c) = Avcc::parse(&v.into()) {
+                c.first_sps();
+            }
+        }
+    }
+}

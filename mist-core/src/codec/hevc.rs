@@ -612,3 +612,115 @@ pub fn captions(au: &[u8]) -> Captions {
         .filter(|n| nal::kind(n) == nal::PREFIX_SEI)
         .fold(Captions::default(), |c, n| c.or(sei::captions(n.get(2..).unwrap_or_default())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hex(s: &str) -> Bytes {
+        let nibble = |c: u8| (c as char).to_digit(16).unwrap() as u8;
+        s.as_bytes().chunks(2).map(|p| (nibble(p[0]) << 4) | nibble(p[1])).collect()
+    }
+
+    /// Records of real files: (hvcC, profile, bits, width, height, frames per 1000 s).
+    const RECORDS: &[(&str, u8, u8, u32, u32, u32)] = &[
+        (
+            "0101600000009000000000005af000fcfdf8f800000f03200001001840010c01ffff01600000030090000003000003005a959809210001002942010101600000030090000003000003005aa006b201e1d796566924cae68080000003008000000f0422000100074401c172b46240",
+            1,
+            8,
+            854,
+            480,
+            30_000,
+        ),
+        (
+            "010220000000b000000000005df000fcfdfafa00000b04a00001001840010c01ffff022000000300b0000003000003005d15c090a100010023420101022000000300b0000003000003005da00280802d1362057b9165535091209008a2000100094401c02864b86414c9a70001000d4e019408002fe9a03d13404280",
+            2,
+            10,
+            1280,
+            720,
+            0,
+        ),
+        (
+            "010160000000b0000000000099f000fcfcf8f800000f03200001001740010c01ffff016000000300b00000030000030099ac092100010027420101016000000300b00000030000030099a003c0801107cb96bb9324ba958283028176850940220001000b4401c0e30f09c180c73084",
+            1,
+            8,
+            1920,
+            1080,
+            0,
+        ),
+    ];
+
+    #[test]
+    fn real_records() {
+        for &(h, profile, bits, width, height, fpks) in RECORDS {
+            let b = hex(h);
+            let c = Hvcc::parse(&b).unwrap();
+            let s = c.first_sps().unwrap();
+            assert_eq!(s.params(), Params::Video { width, height, fpks });
+            assert_eq!((c.profile.idc, s.bit_depth_luma, c.bit_depth_luma), (profile, bits, bits));
+            assert_eq!(
+                (s.profile, Vps::parse(c.of(nal::VPS).next().unwrap()).unwrap().profile),
+                (c.profile, c.profile)
+            );
+            assert_eq!(c.build(), b, "written as it was read");
+            let again = Hvcc::from_nals(c.nals().map(|n| &n[..])).unwrap();
+            assert_eq!(again.profile, c.profile);
+            assert_eq!(Hvcc::parse(&again.build()).unwrap(), again);
+            assert!((0..b.len()).all(|n| Hvcc::parse(&b.slice(..n)).is_err()));
+            for set in c.nals() {
+                for n in 0..set.len() {
+                    let _ = (Sps::parse(&set[..n]), Vps::parse(&set[..n]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_access_points() {
+        let unit = |nals: &[&[u8]]| {
+            let mut out = BytesMut::new();
+            nals.iter().for_each(|n| units::put_unit(&mut out, n));
+            out.freeze()
+        };
+        for (kind, want) in
+            [(19, true), (20, true), (21, true), (16, true), (1, false), (9, false), (24, false)]
+        {
+            assert_eq!(is_irap(&unit(&[&[nal::SPS << 1, 1, 0], &[kind << 1, 1, 0x80]])), want, "{kind}");
+        }
+        assert!(!is_irap(&unit(&[&[1 << 1, 1, 0], &[19 << 1, 9, 0]])), "another layer doesn't count");
+        assert!(!is_irap(&[0, 0, 0, 1, 0x26]));
+    }
+
+    #[test]
+    fn too_many_units_are_refused() {
+        let mut v = hex(RECORDS[0].0)[..22].to_vec();
+        v.extend([1, 0xa0, 0xff, 0xff]);
+        v.extend([0, 1, 0x40].repeat(MAX_PARAMETER_SETS + 1));
+        assert_eq!(Hvcc::parse(&v.into()).unwrap_err(), CodecError::limit("hvcC parameter sets"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(v in prop::collection::vec(any::<u8>(), 0..200), kind in 30u8..41) {
+            let mut n = vec![kind << 1, 1];
+            n.extend(&v);
+            let _ = (Sps::parse(&n), Vps::parse(&n), Hvcc::from_nals([&n[..]]), is_irap(&n), captions(&n));
+            n[0] = 1;
+            if let Ok(c) = Hvcc::parse(&n.into()) {
+                prop_assert_eq!(Hvcc::parse(&c.build()).unwrap(), c);
+            }
+        }
+
+        #[test]
+        fn changed_records(i in 0usize..RECORDS.len(), at in 0usize..120, bit in 0u8..8) {
+            let mut v = hex(RECORDS[i].0).to_vec();
+            if let Some(b) = v.get_mut(at) {
+                *b ^= 1 << bit;
+            }
+            if let Ok(c) = Hvcc::parse(&v.into()) {
+                c.first_sps();
+            }
+        }
+    }
+}

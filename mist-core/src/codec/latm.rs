@@ -4,7 +4,6 @@
 
 use super::CodecError;
 use super::aac::Asc;
-use super::limits::MAX_LATM_SUBFRAMES;
 use crate::bits::{BitReader, BitWriter};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -33,6 +32,7 @@ pub fn loas_frame_len(data: &[u8]) -> Result<usize, CodecError> {
 struct Mux {
     asc: Asc,
     init: Bytes,
+    /// 1 to 64.
     subframes: usize,
     /// Bytes of every frame, where it is fixed.
     frame_len: Option<usize>,
@@ -122,9 +122,6 @@ impl Mux {
         }
         let same_timing = r.flag()?;
         let subframes = r.bits(6)? as usize + 1;
-        if subframes > MAX_LATM_SUBFRAMES {
-            return Err(CodecError::limit("LATM subframes"));
-        }
         let (programs, layers) = (r.bits(4)?, r.bits(3)?);
         if programs != 0 || layers != 0 || !same_timing {
             return Err(CodecError::unsupported("LATM with several programs or layers"));

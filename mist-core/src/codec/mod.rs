@@ -65,10 +65,6 @@ pub mod limits {
     pub const MAX_SEI_MESSAGES: usize = 256;
     /// Largest sample rate in Hz.
     pub const MAX_RATE: u32 = 768_000;
-    /// Largest number of audio channels.
-    pub const MAX_CHANNELS: u16 = 255;
-    /// Subframes of one LATM AudioMuxElement.
-    pub const MAX_LATM_SUBFRAMES: usize = 64;
 }
 
 /// What kind of trouble a [`CodecError`] is.

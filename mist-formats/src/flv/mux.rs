@@ -117,3 +117,106 @@ impl mist_core::format::Muxer for Muxer {
 fn seconds(t: Timestamp) -> f64 {
     t.as_millis().max(0) as f64 / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Demuxer, Script};
+    use super::*;
+    use crate::amf::Value;
+    use mist_core::codec::Codec;
+    use mist_core::format::{Demuxed, Demuxer as _, IndexEntry, Muxer as _};
+    use mist_core::media::{Media, Params, TrackId};
+    use mist_core::time::Duration;
+
+    fn sound(init: &'static [u8]) -> Arc<TrackInfo> {
+        let params = Params::Audio { rate: 44_100, channels: 2, bits: 16 };
+        Arc::new(TrackInfo {
+            id: TrackId(7),
+            codec: Codec::Aac,
+            init: Bytes::from_static(init),
+            params,
+            lang: None,
+        })
+    }
+
+    fn packet(ms: i64) -> Packet {
+        Packet {
+            track: TrackId(7),
+            dts: Timestamp::from_millis(ms),
+            cts: Duration::ZERO,
+            duration: Duration::from_millis(20),
+            key: true,
+            data: Bytes::from(vec![ms as u8; 1000]),
+        }
+    }
+
+    fn metadata(file: &[u8]) -> Script {
+        let len = usize::from(u16::from_be_bytes([file[15], file[16]]));
+        Script::parse(&file[24..24 + len]).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_completed_by_its_patches() {
+        let mut m = Muxer::new();
+        let mut out = Gather::new();
+        assert!(m.finish(&mut out).is_err());
+        m.start(&[sound(&[0x12, 0x10])], None, &mut out).unwrap();
+        for i in 0..50 {
+            m.packet(&packet(i * 20), &mut out).unwrap();
+        }
+        let patches = m.finish(&mut out).unwrap();
+        let mut file = out.to_vec();
+        let number = |f: &[u8], name: &str| metadata(f).metadata().unwrap().get(name).and_then(Value::as_f64);
+        assert_eq!(number(&file, "duration"), Some(0.0));
+        for p in patches {
+            file[p.offset as usize..][..p.data.len()].copy_from_slice(&p.data);
+        }
+        assert_eq!(number(&file, "duration"), Some(1.0));
+        assert_eq!(number(&file, "filesize"), Some(file.len() as f64));
+        assert_eq!(number(&file, "audiocodecid"), Some(10.0));
+    }
+
+    #[test]
+    fn payload_is_not_copied_and_an_index_gives_the_duration() {
+        let mut m = Muxer::new();
+        let mut out = Gather::new();
+        let line = IndexEntry { dts: Timestamp::from_millis(1500), cts: Duration::ZERO, size: 5, key: true };
+        let index = Index { tracks: vec![(TrackId(7), vec![line])] };
+        m.start(&[sound(&[0x12, 0x10])], Some(&index), &mut out).unwrap();
+        let head = out.to_vec();
+        assert_eq!(metadata(&head).metadata().unwrap().get("duration"), Some(&Value::Number(1.5)));
+        out.clear();
+        let p = packet(0);
+        m.packet(&p, &mut out).unwrap();
+        let parts = out.freeze();
+        assert!(parts.iter().any(|b| b.as_ptr() == p.data.as_ptr()));
+    }
+
+    #[test]
+    fn a_track_that_changes_gets_a_new_sequence_header() {
+        let mut m = Muxer::new();
+        let mut out = Gather::new();
+        m.start(&[sound(&[0x12, 0x10])], None, &mut out).unwrap();
+        m.packet(&packet(0), &mut out).unwrap();
+        m.track(&sound(&[0x11, 0x90]), &mut out).unwrap();
+        m.packet(&packet(20), &mut out).unwrap();
+        let mut d = Demuxer::new();
+        d.push(0, out.to_vec().into());
+        d.end();
+        let mut seen = Vec::new();
+        loop {
+            match d.poll().unwrap() {
+                Demuxed::Media(Media::Track(t)) => seen.push(t.rate()),
+                Demuxed::Media(Media::Packet(p)) => seen.push(p.dts.as_millis() as u32),
+                Demuxed::End => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(seen, [44_100, 0, 48_000, 20]);
+        let text = TrackInfo { codec: Codec::Subtitle, ..TrackInfo::clone(&sound(b"")) };
+        assert!(m.track(&Arc::new(text), &mut out).is_err());
+        let mut other = packet(40);
+        other.track = TrackId(9);
+        assert!(m.packet(&other, &mut out).is_err());
+    }
+}

@@ -4,8 +4,8 @@ use super::describe::{self, Description};
 use super::limits;
 use super::meta::{Metadata, Script};
 use super::tag::{Sound, TagError, TagKind, Unit, UnitKind, audio_units, video_units};
-use bytes::{Buf, Bytes};
-use mist_core::codec::{Codec, h264, hevc, nal};
+use bytes::Bytes;
+use mist_core::codec::Codec;
 use mist_core::format::ErrorKind;
 use mist_core::media::{Kind, Media, Packet, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp, Unwrap};
@@ -259,18 +259,7 @@ impl Track {
         hints: Metadata,
         out: &mut impl Extend<Media>,
     ) -> Result<Option<Bytes>, ErrorKind> {
-        let data = match self.codec {
-            Codec::H264 => {
-                without_delimiter(&unit.data, self.length_size, |n| h264::nal::kind(n) == h264::nal::AUD)?
-            }
-            Codec::Hevc => {
-                without_delimiter(&unit.data, self.length_size, |n| hevc::nal::kind(n) == hevc::nal::AUD)?
-            }
-            Codec::Pcm => describe::swap_pcm(&unit.data, unit.sound.map_or(16, |s| s.bits)),
-            // A temporal delimiter with its size field.
-            Codec::Av1 if unit.data.starts_with(&[0x12, 0]) => unit.data.slice(2..),
-            _ => unit.data.clone(),
-        };
+        let data = describe::payload(self.codec, unit.sound, self.length_size, &unit.data)?;
         if data.is_empty() {
             return Ok(None);
         }
@@ -294,15 +283,154 @@ impl Track {
     }
 }
 
-/// NAL units with 4-byte lengths and without access unit delimiters. Those in front are cut off without copying.
-fn without_delimiter(data: &Bytes, size: u8, aud: impl Fn(&[u8]) -> bool) -> Result<Bytes, ErrorKind> {
-    let mut data = data.clone();
-    while let Some((len, rest)) = data.split_first_chunk::<4>().filter(|_| size == 4) {
-        let len = u32::from_be_bytes(*len) as usize;
-        if len == 0 || !rest.get(..len).is_some_and(&aud) {
-            break;
-        }
-        data.advance(4 + len);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small SPS (352×288) and PPS.
+    const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x15, 0xda, 0x05, 0x82, 0x59];
+    const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
+
+    fn avcc(size: u8) -> Vec<u8> {
+        let mut v = vec![1, 0x42, 0xc0, 0x15, 0xfc | (size - 1), 0xe1, 0, SPS.len() as u8];
+        v.extend_from_slice(SPS);
+        v.extend_from_slice(&[1, 0, PPS.len() as u8]);
+        v.extend_from_slice(PPS);
+        v
     }
-    Ok(nal::canonical_lengths(data, size, aud)?)
+
+    fn lengths(nals: &[&[u8]]) -> Vec<u8> {
+        nals.iter().flat_map(|n| [&(n.len() as u32).to_be_bytes(), *n].concat()).collect()
+    }
+
+    fn video(packet: u8, data: &[u8]) -> Bytes {
+        [&[0x17, packet, 0, 0, 0], data].concat().into()
+    }
+
+    fn read(
+        r: &mut TagReader,
+        kind: TagKind,
+        ms: u32,
+        body: impl Into<Bytes>,
+    ) -> Result<Vec<Media>, ErrorKind> {
+        let mut out = Vec::new();
+        r.read(kind, ms, body.into(), &mut out).map_err(|e| e.kind)?;
+        Ok(out)
+    }
+
+    fn size(m: &Media) -> (u32, u32) {
+        let Media::Track(t) = m else { panic!("{m:?}") };
+        t.size()
+    }
+
+    #[test]
+    fn sequence_headers_announce_once_and_again_when_they_change() {
+        let mut r = TagReader::new();
+        let header = video(0, &avcc(4));
+        let got = read(&mut r, TagKind::Video, 0, header.clone()).unwrap();
+        assert_eq!((got.len(), size(&got[0])), (1, (352, 288)));
+        assert!(read(&mut r, TagKind::Video, 5, header.clone()).unwrap().is_empty(), "the same again");
+        let frame = lengths(&[&[0x65, 1, 2, 3]]);
+        assert_eq!(read(&mut r, TagKind::Video, 5, video(1, &frame)).unwrap().len(), 1);
+        let mut other = avcc(4);
+        other[8 + 3] = 0x1e;
+        assert_eq!(read(&mut r, TagKind::Video, 40, video(0, &other)).unwrap().len(), 1);
+        // Another codec under the same number, and back.
+        assert_eq!(
+            read(&mut r, TagKind::Video, 80, &[0x12, 0, 0, 0x84, 2, 0x91, 0x26, 2, 2, 2][..]).unwrap().len(),
+            2
+        );
+        assert!(read(&mut r, TagKind::Video, 80, video(1, &frame)).is_err());
+        assert_eq!(read(&mut r, TagKind::Video, 80, header).unwrap().len(), 1);
+        assert!(read(&mut r, TagKind::Video, 90, video(2, &[])).unwrap().is_empty(), "end of sequence");
+    }
+
+    #[test]
+    fn frames_without_header_are_reported_once_or_describe_themselves() {
+        let mut r = TagReader::new();
+        let frame = lengths(&[&[0x65, 1, 2, 3]]);
+        let early = Err(ErrorKind::Malformed("frame before its sequence header"));
+        assert_eq!(read(&mut r, TagKind::Video, 0, video(1, &frame)).map(|m| m.len()), early);
+        assert_eq!(read(&mut r, TagKind::Video, 0, video(1, &frame)).map(|m| m.len()), Ok(0));
+        // An encoder whose header has no parameter sets: they are in the keyframe.
+        let empty = [1, 66, 0, 30, 0xff, 0xe0, 0];
+        assert!(read(&mut r, TagKind::Video, 0, video(0, &empty)).unwrap().is_empty());
+        let frame = lengths(&[SPS, PPS, &[0x65, 1, 2, 3]]);
+        let got = read(&mut r, TagKind::Video, 0, video(1, &frame)).unwrap();
+        assert_eq!((got.len(), size(&got[0])), (2, (352, 288)));
+        let early = Err(ErrorKind::Malformed("frame before its sequence header"));
+        assert_eq!(read(&mut r, TagKind::Audio, 0, &[0xaf, 1, 9][..]).map(|m| m.len()), early);
+    }
+
+    #[test]
+    fn payload_is_sliced_unless_it_has_to_change() {
+        let mut r = TagReader::new();
+        read(&mut r, TagKind::Video, 0, video(0, &avcc(4))).unwrap();
+        let payload = |m: &[Media]| match &m[0] {
+            Media::Packet(p) => p.data.clone(),
+            m => panic!("{m:?}"),
+        };
+        let idr: &[u8] = &[0x65, 1, 2, 3];
+        let plain = video(1, &lengths(&[idr]));
+        let got = payload(&read(&mut r, TagKind::Video, 0, plain.clone()).unwrap());
+        assert_eq!(got.as_ptr(), plain.slice(5..).as_ptr());
+        let aud = video(1, &lengths(&[&[9, 0xf0], idr]));
+        let got = payload(&read(&mut r, TagKind::Video, 0, aud.clone()).unwrap());
+        assert_eq!(got.as_ptr(), aud.slice(11..).as_ptr(), "the delimiter in front is cut off");
+        let middle = video(1, &lengths(&[idr, &[9, 0xf0], idr]));
+        assert_eq!(payload(&read(&mut r, TagKind::Video, 0, middle).unwrap()), lengths(&[idr, idr]));
+        // Lengths of two bytes.
+        let got = read(&mut r, TagKind::Video, 0, video(0, &avcc(2))).unwrap();
+        assert!(got.is_empty(), "the canonical description is the same");
+        let short = video(1, &[&[0, 4], idr].concat());
+        assert_eq!(payload(&read(&mut r, TagKind::Video, 0, short).unwrap()), lengths(&[idr]));
+        let lie = video(1, &[&[0xff, 4], idr].concat());
+        assert!(read(&mut r, TagKind::Video, 0, lie).is_err());
+    }
+
+    #[test]
+    fn metadata_fills_what_codec_data_leaves_open() {
+        use crate::amf::{Object, Value, amf0};
+        let meta = |w: f64| {
+            let o = Object::new().with("width", w).with("height", 90.0).with("framerate", 25.0);
+            amf0::write_all(&["onMetaData".into(), Value::EcmaArray(o)])
+        };
+        let mut r = TagReader::new();
+        assert!(read(&mut r, TagKind::Script, 0, meta(160.0)).unwrap().is_empty());
+        let got = read(&mut r, TagKind::Video, 0, &[0x11, 1, 2, 3][..]).unwrap();
+        assert_eq!((got.len(), size(&got[0])), (2, (160, 90)));
+        // After the media that it describes, and with another size than H.264 says itself.
+        let mut r = TagReader::new();
+        read(&mut r, TagKind::Video, 0, video(0, &avcc(4))).unwrap();
+        let got = read(&mut r, TagKind::Script, 0, meta(160.0)).unwrap();
+        assert_eq!(size(&got[0]), (352, 288));
+        let Media::Track(t) = &got[0] else { panic!() };
+        assert_eq!(t.params, Params::Video { width: 352, height: 288, fpks: 25_000 });
+        assert!(r.metadata().is_some() && r.tracks().count() == 1);
+        assert!(read(&mut r, TagKind::Script, 0, meta(160.0)).unwrap().is_empty());
+        assert!(read(&mut r, TagKind::Script, 0, &[0xff][..]).is_err());
+    }
+
+    #[test]
+    fn channels_and_tracks_of_enhanced_rtmp() {
+        let mut r = TagReader::new();
+        let got = read(&mut r, TagKind::Audio, 0, &b"\x91Opus\xfc"[..]).unwrap();
+        let Media::Track(t) = &got[0] else { panic!() };
+        assert_eq!((t.rate(), t.channels(), got.len()), (48_000, 2, 2));
+        let got = read(&mut r, TagKind::Audio, 0, &b"\x94Opus\x01\x06\0\0\0\x3f"[..]).unwrap();
+        let Media::Track(t) = &got[0] else { panic!() };
+        assert_eq!(t.channels(), 6);
+        // More tracks than the limit.
+        let mut results = (1..=limits::TRACKS as u8).map(|i| {
+            let body = [b"\x95\x01Opus", &[i, 0xfc][..]].concat();
+            read(&mut r, TagKind::Audio, 0, body).map(|m| m.len())
+        });
+        assert!(results.by_ref().take(limits::TRACKS - 1).all(|n| n == Ok(2)));
+        assert_eq!(results.next(), Some(Err(ErrorKind::Limit("tracks"))));
+        let big = [&[0xaf, 0][..], &vec![0; limits::INIT + 1]].concat();
+        assert_eq!(
+            read(&mut TagReader::new(), TagKind::Audio, 0, big).err(),
+            Some(ErrorKind::Limit("decoder configuration"))
+        );
+    }
 }

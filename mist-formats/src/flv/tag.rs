@@ -4,7 +4,7 @@
 
 use super::limits;
 use bytes::{Buf, Bytes};
-use mist_core::codec::Codec;
+use mist_core::codec::{Codec, pcm};
 use mist_core::format::{ErrorKind, FormatError};
 use smallvec::SmallVec;
 
@@ -293,7 +293,7 @@ pub fn audio_units(body: Bytes) -> Result<Units, TagError> {
     match format {
         4 | 11 => sound = Sound { rate: 16000, bits: 16, channels: 1 },
         5 => sound = Sound { rate: 8000, bits: 16, channels: 1 },
-        7 | 8 => sound = Sound { rate: 8000, bits: 16, channels: sound.channels },
+        7 | 8 => sound = Sound { rate: pcm::G711_RATE, bits: pcm::G711_BITS, channels: sound.channels },
         14 => sound.rate = 8000,
         _ => {}
     }

@@ -1,12 +1,11 @@
 //! Media to tag bodies, in the form that the other side understands.
 
-use super::describe::swap_pcm;
 use super::limits;
 use super::meta::on_metadata;
 use super::tag::{FOURCCS, TagError, TagKind, packet_type as pt};
 use crate::amf::{Object, Value};
 use bytes::Bytes;
-use mist_core::codec::Codec;
+use mist_core::codec::{Codec, pcm};
 use mist_core::format::ErrorKind;
 use mist_core::media::{Kind, Packet, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
@@ -330,7 +329,7 @@ impl Track {
             (Form::Legacy(h), Codec::Aac) => SmallVec::from_slice(&[*h, 1]),
             (Form::Legacy(h), _) => {
                 if codec == Codec::Pcm {
-                    payload = swap_pcm(&payload, if h & 2 == 0 { 8 } else { 16 });
+                    payload = pcm::swapped(payload, if h & 2 == 0 { 8 } else { 16 });
                 }
                 SmallVec::from_slice(&[if self.kind() == TagKind::Video { frame | h } else { *h }])
             }
@@ -399,8 +398,8 @@ mod tests {
         let avcc: &[u8] = &[1, 66, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 66, 1, 0, 2, 0x68, 1];
         for (codec, init, data) in [
             (Codec::H264, avcc, nal),
-            (Codec::Av1, &[0x81, 0, 0, 0], b"frame"),
-            (Codec::Vp9, &[0, 10, 0x82, 1, 1, 1, 0, 0], b"frame"),
+            (Codec::Av1, &[0x81, 0, 0, 0], &[0x32, 2, 1, 1]),
+            (Codec::Vp9, &[1, 0, 0, 0, 0, 10, 0x82, 1, 1, 1, 0, 0], b"frame"),
             (Codec::H263, b"", b"frame"),
             (Codec::Vp6, b"", b"\0frame"),
             (Codec::Screen1, b"", b"\x30\x10\x30\x10"),
@@ -423,8 +422,8 @@ mod tests {
             (Codec::Mp3, b"", audio(8000, 1, 16)),
             (Codec::Pcm, b"", audio(44100, 2, 16)),
             (Codec::Pcm, b"", audio(11025, 1, 8)),
-            (Codec::Alaw, b"", audio(8000, 1, 16)),
-            (Codec::Ulaw, b"", audio(8000, 2, 16)),
+            (Codec::Alaw, b"", audio(8000, 1, 8)),
+            (Codec::Ulaw, b"", audio(8000, 2, 8)),
             (Codec::Speex, b"", audio(16000, 1, 16)),
             (Codec::Nellymoser, b"", audio(8000, 1, 16)),
             (Codec::Nellymoser, b"", audio(16000, 1, 16)),

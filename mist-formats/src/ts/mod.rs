@@ -10,20 +10,45 @@
 //!
 //! Left out: encryption, several programs, a constant bit rate.
 
+use bytes::Bytes;
 use mist_core::codec::Codec;
-use mist_core::format::{ErrorKind, FormatError, Muxer};
-use mist_core::registry::{Connector, FormatDef, Method, Slot};
+use mist_core::format::{Demuxer, ErrorKind, FormatError, Muxer};
+use mist_core::media::{Packet, Params};
+use mist_core::registry::{Connector, FormatDef, InputInfo, Method, Slot};
+use mist_core::time::Timestamp;
 
+mod audio;
+pub mod demux;
 pub mod mux;
 mod packet;
 mod pes;
 mod psi;
+mod scte35;
 mod stream;
+mod video;
 
 /// What a transport stream can make this folder hold.
 pub mod limits {
     /// Elementary streams of a program.
     pub const MAX_STREAMS: usize = 32;
+    /// Programs of a PAT that are followed until one is chosen.
+    pub const MAX_PROGRAMS: usize = 64;
+    /// Packets that are kept until the program is known; then the oldest are dropped.
+    pub const MAX_HELD: usize = 4096;
+    /// Bytes of a picture, or of PES packets in which no picture ends.
+    pub const MAX_PICTURE: usize = 16 << 20;
+    /// Bytes of a PES packet that is not video.
+    pub const MAX_UNIT: usize = 1 << 20;
+    /// Bytes of an audio frame with its header.
+    pub const MAX_AUDIO_FRAME: usize = 64 << 10;
+    /// PES packets in which no picture or frame ends.
+    pub const MAX_MARKS: usize = 1024;
+    /// Splice sections that wait for the first time.
+    pub const MAX_WAITING: usize = 16;
+    /// Bytes in a row without transport packets.
+    pub const MAX_SEARCH: usize = 1 << 20;
+    /// Bytes that any audio header fits in.
+    pub(super) const AUDIO_HEADER: usize = 8;
 }
 
 /// MPEG-TS.
@@ -32,13 +57,17 @@ pub static FORMAT: FormatDef = FormatDef {
     mime: "video/mp2t",
     extensions: &["ts", "m2ts", "mts"],
     probe: packet::probe,
-    demuxer: None,
+    demuxer: Some(demuxer),
     muxer: Some(muxer),
-    input: None,
+    input: Some(INPUT),
     output: Some(OUTPUT),
 };
 
 const ID: &str = "TS";
+
+fn demuxer() -> Box<dyn Demuxer> {
+    Box::new(demux::TsDemuxer::new())
+}
 
 fn muxer() -> Box<dyn Muxer> {
     Box::new(mux::TsMuxer::new())
@@ -47,6 +76,15 @@ fn muxer() -> Box<dyn Muxer> {
 const VIDEO: &[Codec] = &[Codec::H264, Codec::Hevc, Codec::Mpeg2];
 const AUDIO: &[Codec] = &[Codec::Aac, Codec::Mp3, Codec::Ac3, Codec::Mp2, Codec::Eac3, Codec::Opus];
 const DATA: &[Codec] = &[Codec::Id3, Codec::Scte35];
+
+const INPUT: InputInfo = InputInfo {
+    name: "TS",
+    desc: "This input allows you to stream MPEG2-TS data from static files (/*.ts), streamed files or named pipes (stream://*.ts), streamed over HTTP (http://*.ts, http-ts://*), standard input (ts-exec:*), or multicast/unicast UDP sockets (tsudp://*).",
+    source_match: &["/*.ts", "stream://*.ts", "tsudp://*", "ts-exec:*", "http://*.ts", "http-ts://*"],
+    priority: 9,
+    codecs: &[&[Slot::Many(VIDEO), Slot::Many(AUDIO), Slot::Many(DATA)]],
+    options: &[],
+};
 
 const OUTPUT: Connector = Connector {
     name: "HTTPTS",
@@ -60,6 +98,18 @@ const OUTPUT: Connector = Connector {
     codecs: &[&[Slot::Of(VIDEO), Slot::Of(AUDIO), Slot::Many(DATA)]],
     options: &[],
 };
+
+/// What it hands out.
+pub(super) trait Sink {
+    /// A description that holds from the next packet on.
+    fn describe(&mut self, codec: Codec, init: Bytes, params: Params);
+    /// A packet; its track is filled in by the sink.
+    fn packet(&mut self, p: Packet);
+    /// Trouble that is survived.
+    fn problem(&mut self, path: &'static str, kind: ErrorKind);
+    /// A time for what has none and follows nothing.
+    fn any_time(&self) -> Timestamp;
+}
 
 fn error(offset: u64, path: &'static str, kind: ErrorKind) -> FormatError {
     FormatError { format: ID, offset, path, kind }

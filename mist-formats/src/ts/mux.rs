@@ -71,7 +71,12 @@ impl Payload {
                 let hevc = t.codec == Codec::Hevc;
                 // without init the parameter sets are expected in band
                 if hevc && !t.init.is_empty() {
-                    hevc::Hvcc::parse(&t.init)?.put_annex_b(&mut parameters);
+                    // SEI that the record may hold was meant for its first picture
+                    let record = hevc::Hvcc::parse(&t.init)?;
+                    for set in (hevc::nal::VPS..=hevc::nal::PPS).flat_map(|k| record.of(k)) {
+                        parameters.extend_from_slice(START_CODE);
+                        parameters.extend_from_slice(set);
+                    }
                 } else if !t.init.is_empty() {
                     h264::Avcc::parse(&t.init)?.put_annex_b(&mut parameters);
                 }

@@ -11,10 +11,12 @@ pub(super) const NULL_PID: u16 = 0x1FFF;
 /// Distances between packets: plain, with a 4-byte time code before each (M2TS), with 16 bytes of Reed–Solomon
 /// parity after each.
 const STRIDES: [usize; 3] = [188, 192, 204];
+/// The largest of them.
+pub(super) const MAX_STRIDE: usize = STRIDES[2];
 /// Sync bytes in a row that prove a framing.
 const PROOF: usize = 5;
 /// Bytes that suffice to find a framing wherever in a packet the input starts.
-pub(super) const WINDOW: usize = STRIDES[2] * (PROOF + 1);
+pub(super) const WINDOW: usize = MAX_STRIDE * (PROOF + 1);
 
 /// What a packet's head and adaptation field say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

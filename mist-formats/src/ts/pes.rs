@@ -1,7 +1,8 @@
 //! Packetized elementary streams (ISO/IEC 13818-1 §2.4.3.6–2.4.3.7): heads, time stamps, reassembly.
 
 use super::limits;
-use bytes::BytesMut;
+use mist_core::time::Unwrap;
+use std::collections::VecDeque;
 
 /// Stamps wrap at this.
 pub(super) const WRAP: u64 = 1 << 33;
@@ -82,4 +83,245 @@ pub(super) fn write_head(
     // data_alignment_indicator: every unit starts with an access unit
     *out = [0, 0, 1, stream_id, l1, l2, 0x84, stamps, optional, p1, p2, p3, p4, p5, d1, d2, d3, d4, d5];
     Some(9 + usize::from(optional))
+}
+
+/// The 33-bit clock of a program, without its wraps. All streams share it, so that they come out on the same side
+/// of a wrap.
+#[derive(Debug)]
+pub(super) struct Stamps {
+    unwrap: Unwrap,
+    last: Option<i64>,
+}
+
+impl Stamps {
+    pub(super) const fn new() -> Self {
+        Self { unwrap: Unwrap::new(33), last: None }
+    }
+
+    /// Presentation and decoding time of a head, unwrapped.
+    fn read(&mut self, h: &Head) -> Option<(i64, i64)> {
+        let pts = h.pts?;
+        let raw = h.dts.unwrap_or(pts);
+        let dts = self.unwrap.unwrap(raw);
+        self.last = Some(dts);
+        let delta = pts.wrapping_sub(raw) % WRAP;
+        let delta = if delta > WRAP / 2 { delta as i64 - WRAP as i64 } else { delta as i64 };
+        Some((dts.saturating_add(delta), dts))
+    }
+
+    /// The decoding time that was read last of any stream.
+    pub(super) const fn last(&self) -> Option<i64> {
+        self.last
+    }
+}
+
+/// Where in the bytes of a stream a unit's payload begins, and its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Index of the first byte.
+    pub(super) at: usize,
+    /// Presentation and decoding time in unwrapped units of 90 kHz.
+    pub(super) time: Option<(i64, i64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Waiting for a unit to start.
+    Idle,
+    /// In a head that lies in several packets.
+    Head,
+    /// In a payload; so many bytes are missing, where the head says.
+    Body(Option<usize>),
+}
+
+/// The bytes of an elementary stream that were not taken yet, and where the units in them began.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    state: State,
+    head: Vec<u8>,
+    /// Declared lengths are only kept to where they are trusted: not for video, which wraps them at 64 KiB.
+    bounded: bool,
+    pub(super) data: Vec<u8>,
+    marks: VecDeque<Mark>,
+    /// Where in `data` the declared end of the last unit is.
+    end: Option<usize>,
+}
+
+impl Assembler {
+    /// `bounded`: the units' declared lengths end them.
+    pub(super) const fn new(bounded: bool) -> Self {
+        Self {
+            state: State::Idle,
+            head: Vec::new(),
+            bounded,
+            data: Vec::new(),
+            marks: VecDeque::new(),
+            end: None,
+        }
+    }
+
+    /// A unit is open that has not all its bytes.
+    pub(super) fn is_open(&self) -> bool {
+        match self.state {
+            State::Idle => false,
+            State::Head => true,
+            State::Body(left) => left != Some(0),
+        }
+    }
+
+    /// The declared end of the unit was reached.
+    pub(super) fn is_complete(&self) -> bool {
+        self.state == State::Body(Some(0))
+    }
+
+    /// As many bytes of the last unit are there as it declared, whether or not that is trusted to end it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.end == Some(self.data.len())
+    }
+
+    /// A unit starts in this packet.
+    pub(super) fn start(&mut self, payload: &[u8], stamps: &mut Stamps) -> Result<(), &'static str> {
+        self.head.clear();
+        self.state = State::Head;
+        self.append(payload, stamps)
+    }
+
+    /// More bytes of the unit; those behind its end are left out. An error ends the unit.
+    #[inline]
+    pub(super) fn append(&mut self, payload: &[u8], stamps: &mut Stamps) -> Result<(), &'static str> {
+        match &mut self.state {
+            State::Idle => {}
+            State::Body(None) => self.data.extend_from_slice(payload),
+            State::Body(Some(left)) => {
+                let now = payload.get(..*left).unwrap_or(payload);
+                *left -= now.len();
+                self.data.extend_from_slice(now);
+            }
+            State::Head => return self.append_head(payload, stamps),
+        }
+        Ok(())
+    }
+
+    fn append_head(&mut self, payload: &[u8], stamps: &mut Stamps) -> Result<(), &'static str> {
+        self.head.extend_from_slice(payload);
+        let h = match head(&self.head) {
+            Ok(Some(h)) => h,
+            Ok(None) => return Ok(()),
+            Err(e) => {
+                self.state = State::Idle;
+                return Err(e);
+            }
+        };
+        let declared = match self.head.get(4..6) {
+            Some(&[hi, lo]) => usize::from(u16::from_be_bytes([hi, lo])),
+            _ => 0,
+        };
+        let left = (declared != 0).then(|| (declared + 6).saturating_sub(h.len));
+        self.end = left.map(|l| self.data.len() + l);
+        self.state = State::Body(left.filter(|_| self.bounded));
+        self.marks.push_back(Mark { at: self.data.len(), time: stamps.read(&h) });
+        if self.marks.len() > limits::MAX_MARKS {
+            self.marks.pop_front();
+        }
+        let head = std::mem::take(&mut self.head);
+        let done = self.append(head.get(h.len..).unwrap_or_default(), stamps);
+        self.head = head;
+        done
+    }
+
+    /// Ends the unit; bytes until the next one starts are left out.
+    pub(super) fn stop(&mut self) {
+        self.state = State::Idle;
+    }
+
+    /// Drops all bytes.
+    pub(super) fn clear(&mut self) {
+        self.data.clear();
+        self.marks.clear();
+        self.end = None;
+    }
+
+    /// The time of what begins at byte `at`: that of the unit in which it begins, if nothing in it had it before.
+    pub(super) fn time_at(&mut self, at: usize) -> Option<(i64, i64)> {
+        let mut time = None;
+        while let Some(m) = self.marks.front()
+            && m.at <= at
+        {
+            time = m.time;
+            self.marks.pop_front();
+        }
+        time
+    }
+
+    /// Drops the first `n` bytes.
+    pub(super) fn consume(&mut self, n: usize) {
+        self.data.drain(..n.min(self.data.len()));
+        self.end = self.end.and_then(|e| e.checked_sub(n));
+        for m in &mut self.marks {
+            m.at = m.at.saturating_sub(n);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn heads_round_trip(pts in 0..WRAP, dts in 0..WRAP, len in 0usize..200_000, video: bool) {
+            let mut out = [0; 19];
+            let n = write_head(0xE0, len, !video, pts, dts, &mut out);
+            prop_assert_eq!(n.is_some(), video || len + if pts == dts { 8 } else { 13 } < 65_536);
+            if let Some(n) = n {
+                let want = Head { len: n, pts: Some(pts), dts: (pts != dts).then_some(dts) };
+                prop_assert_eq!(head(&out[..n]), Ok(Some(want)));
+                for i in 0..n {
+                    prop_assert_eq!(head(&out[..i]), Ok(None));
+                }
+            }
+        }
+
+        #[test]
+        fn any_head_is_read_or_refused(b in prop::collection::vec(any::<u8>(), 0..40)) {
+            let mut with_code = vec![0, 0, 1];
+            with_code.extend_from_slice(&b);
+            for b in [b, with_code] {
+                if let Ok(Some(h)) = head(&b) {
+                    prop_assert!(h.len <= b.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn streams_share_the_side_of_a_wrap() {
+        let mut s = Stamps::new();
+        let mut at = |pts, dts| s.read(&Head { len: 14, pts: Some(pts), dts });
+        let wrap = WRAP as i64;
+        assert_eq!(at(5, Some(WRAP - 10)), Some((wrap + 5, wrap - 10)));
+        assert_eq!(at(20, None), Some((wrap + 20, wrap + 20)));
+        assert_eq!(at(WRAP - 3, None), Some((wrap - 3, wrap - 3)));
+    }
+
+    #[test]
+    fn a_head_over_packets_and_a_length_that_is_reached() {
+        let mut head = [0; 19];
+        let n = write_head(0xC0, 300, true, 90_000, 90_000, &mut head).unwrap();
+        let mut unit = head[..n].to_vec();
+        unit.extend(0..=255);
+        unit.extend([7; 100]);
+        for step in [1, 5, 13, 14, 15, 400] {
+            let mut a = Assembler::new(true);
+            let mut s = Stamps::new();
+            for (i, c) in unit.chunks(step).enumerate() {
+                if i == 0 { a.start(c, &mut s).unwrap() } else { a.append(c, &mut s).unwrap() }
+            }
+            assert!(a.is_complete() && !a.is_open());
+            assert_eq!(a.data, unit[n..n + 300]);
+            assert_eq!(a.time_at(100), Some((90_000, 90_000)));
+            assert_eq!(a.time_at(200), None);
+        }
+    }
 }

@@ -10,9 +10,9 @@ pub(super) const PAT_PID: u16 = 0;
 /// PID of the service description table.
 pub(super) const SDT_PID: u16 = 0x11;
 /// `table_id` of a PAT section.
-const PAT: u8 = 0x00;
+pub(super) const PAT: u8 = 0x00;
 /// `table_id` of a PMT section.
-const PMT: u8 = 0x02;
+pub(super) const PMT: u8 = 0x02;
 /// `table_id` of an SDT section of the actual transport stream.
 const SDT: u8 = 0x42;
 /// PIDs below this are reserved for tables (§2.4.3.3, EN 300 468 §5.1.3).
@@ -61,8 +61,9 @@ impl Sections {
         let Some(payload) = p.payload else { return };
         let expected = self.counter.replace(p.counter).map(|c| (c + 1) & 0x0F);
         if expected.is_some_and(|c| c != p.counter) && !p.discontinuity {
-            if expected == Some((p.counter + 1) & 0x0F) {
-                return; // sent twice (§2.4.3.3)
+            // sent twice (§2.4.3.3); where a section starts it is read again, as another muxer may have begun there
+            if expected == Some((p.counter + 1) & 0x0F) && !p.start {
+                return;
             }
             self.open = false;
         }
@@ -121,11 +122,18 @@ pub(super) struct Section<'a> {
     /// `current_next_indicator`: applicable now.
     pub(super) current: bool,
     pub(super) number: u8,
+    /// Number of the table's last section.
+    pub(super) last: u8,
     pub(super) body: &'a [u8],
     pub(super) crc: u32,
 }
 
 impl<'a> Section<'a> {
+    /// Reads whole sections as [`Sections`] gives them; `None` for those of another table.
+    pub(super) fn of(table: u8, data: &'a [u8]) -> Result<Option<Self>, &'static str> {
+        if data.first() == Some(&table) { Self::parse(data).map(Some) } else { Ok(None) }
+    }
+
     /// Reads whole sections as [`Sections`] gives them.
     pub(super) fn parse(data: &'a [u8]) -> Result<Self, &'static str> {
         let Some((data_before_crc, crc)) = data.split_last_chunk::<4>() else { return Err("section length") };
@@ -143,6 +151,7 @@ impl<'a> Section<'a> {
             extension: u16::from_be_bytes([ext_hi, ext_lo]),
             current: version & 1 != 0,
             number,
+            last,
             body,
             crc: u32::from_be_bytes(*crc),
         })
@@ -338,7 +347,7 @@ mod tests {
         packet::write_section(0x20, &mut counter, &section, &mut out);
         assert!(out.len() >= 2 * LEN);
         let got = read(&out);
-        assert_eq!(got, [section.clone()]);
+        assert_eq!(got, std::slice::from_ref(&section));
         let s = Section::parse(&section).unwrap();
         let map = ProgramMap::parse(&s, 0x20).unwrap().unwrap();
         assert_eq!((map.streams.len(), map.rejected), (limits::MAX_STREAMS, None));
@@ -348,7 +357,7 @@ mod tests {
         assert!(read(&lost).is_empty());
         let mut twice = out.clone();
         twice.splice(LEN..LEN, out[..LEN].to_vec());
-        assert_eq!(read(&twice), [section.clone()]);
+        assert_eq!(read(&twice), std::slice::from_ref(&section));
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Announced {
             Codec::Opus => put(0x7F, &[0x80, channel_config(t)]),
             // application ID3, format ID3, service 0, no decoder configuration
             Codec::Id3 => {
-                put(0x26, &[0xFF, 0xFF, b'I', b'D', b'3', b' ', 0xFF, b'I', b'D', b'3', b' ', 0, 0x0F])
+                put(0x26, &[0xFF, 0xFF, b'I', b'D', b'3', b' ', 0xFF, b'I', b'D', b'3', b' ', 0, 0x0F]);
             }
             _ => {}
         }

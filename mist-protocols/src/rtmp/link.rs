@@ -25,7 +25,7 @@ const DYNAMIC: u8 = 2;
 #[derive(Debug)]
 enum Stage {
     Handshake(Handshake, Queue),
-    Open(ChunkReader),
+    Open(Box<ChunkReader>),
 }
 
 /// One end of a connection below the commands.
@@ -103,7 +103,7 @@ impl Link {
             while let Some(rest) = q.take_front(usize::MAX) {
                 reader.push(rest);
             }
-            self.stage = Stage::Open(reader);
+            self.stage = Stage::Open(Box::new(reader));
         }
         let Stage::Open(reader) = &mut self.stage else { return Ok(None) };
         let message = loop {
@@ -112,7 +112,7 @@ impl Link {
             match m.kind {
                 // A window of nothing can't be acknowledged.
                 kind::WINDOW_ACK_SIZE => {
-                    self.peer_window = value.filter(|w| *w > 0).unwrap_or(self.peer_window)
+                    self.peer_window = value.filter(|w| *w > 0).unwrap_or(self.peer_window);
                 }
                 kind::ACK | kind::SET_PEER_BANDWIDTH => {}
                 kind::USER_CONTROL => {
@@ -201,4 +201,27 @@ fn put_control(writer: &mut ChunkWriter, c: UserControl, out: &mut Gather) {
     let (body, n) = c.body();
     let body = body.get(..n).unwrap_or_default();
     writer.message(CSID_CONTROL, 0, kind::USER_CONTROL, 0, body, Bytes::new(), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_wrap() {
+        let mut link = Link::new(Handshake::server([0; 32]), Gather::new(), Limits::DEFAULT);
+        let mut hello = vec![3u8];
+        hello.resize(3073, 0);
+        link.push(hello.into());
+        assert!(link.poll().is_ok_and(|m| m.is_none()));
+        link.received = (1 << 32) - 5;
+        link.acknowledged = link.received - u64::from(WINDOW) + 10;
+        link.out.clear();
+        // An unknown control message without a body, of 12 bytes.
+        link.push(Bytes::from_static(&[2, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0]));
+        assert!(link.poll().is_ok_and(|m| m.is_some()));
+        assert!(link.poll().is_ok_and(|m| m.is_none()));
+        let sent = link.out.to_vec();
+        assert_eq!(sent[sent.len() - 4..], 7u32.to_be_bytes(), "counted on beyond 2^32");
+    }
 }

@@ -16,11 +16,32 @@
 //!
 //! The passphrase of a publish is the application, as in `rtmp://host:port/passphrase/stream`; any application
 //! does for playing.
+//!
+//! ```
+//! use mist_core::session::{Answer, Flow, Input, Output, Session};
+//! use mist_protocols::rtmp::{Server, limits::Limits};
+//!
+//! let now = mist_core::time::Now { instant: std::time::Instant::now(), unix: std::time::Duration::ZERO };
+//! let mut session = Server::new([7; 32], Limits::DEFAULT); // the seed: random bytes
+//! session.handle(now, Input::Bytes(Flow(0), vec![3; 1537].into())); // a read from the socket
+//! loop {
+//!     match session.poll() {
+//!         Output::Send(_, bytes) => assert_eq!(bytes.len(), 1 + 1536 + 1536), // write: S0, S1 and S2
+//!         Output::Ask(ticket, _) => session.handle(now, Input::Answer(ticket, Answer::Yes)),
+//!         Output::Media(_, media) => println!("{media:?}"),
+//!         Output::Idle { until, .. } => break assert!(until.is_some()), // wait for the socket until then
+//!         Output::Done(result) => break result.unwrap(),
+//!         _ => {}
+//!     }
+//! }
+//! ```
 
 pub mod chunk;
 mod client;
 pub mod command;
 pub mod enhanced;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod handshake;
 pub mod limits;
 mod link;

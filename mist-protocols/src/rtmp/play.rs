@@ -104,8 +104,9 @@ impl Viewer {
 
     fn metadata(&self, link: &mut Link) {
         let tag = self.tags.metadata();
+        // At time 0, whatever the media's: ffmpeg takes later metadata for a text track.
         let head = if self.publisher { amf0::write_all(&["@setDataFrame".into()]) } else { Vec::new() };
-        link.send(self.csid + 2, self.stream, kind::DATA, tag.timestamp, &head, tag.payload);
+        link.send(self.csid + 2, self.stream, kind::DATA, 0, &head, tag.payload);
     }
 
     fn data(&self, values: &[Value], link: &mut Link) {

@@ -37,6 +37,8 @@ impl Target {
         }
         let base = if tc_url.is_empty() { format!("rtmp:///{app}") } else { tc_url.to_owned() };
         let base = base.trim_end_matches('/');
+        // Flash 9 players repeat the whole URL as name.
+        let name = name.strip_prefix(base).filter(|r| r.is_empty() || r.starts_with('/')).unwrap_or(name);
         let name = name.trim_start_matches('/');
         let (app, _) = split_query(app);
         let app = app.trim_matches('/');
@@ -145,6 +147,7 @@ mod tests {
             ("pw", "", "s", "s", "rtmp:///pw/s", "pw"),
             ("", "rtmp://h", "s", "s", "rtmp://h/s", ""),
             ("pw/s", "rtmp://h/pw/s", "", "s", "rtmp://h/pw/s", "pw"),
+            ("pw/", "rtmp://h/pw/", "rtmp://h/pw/s?x", "s", "rtmp://h/pw/s?x", "pw"),
             ("pw", "rtmp://h/pw", "live+s t", "live+s t", "rtmp://h/pw/live+s t", "pw"),
         ] {
             let want = Target { stream: stream.into(), url: url.into(), secret: secret.into() };
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn bad_names() {
-        for name in ["", "?x", "a\0b", "a\r\nb", &"x".repeat(101)] {
+        for name in ["", "?x", "rtmp://h/pw/", "a\0b", "a\r\nb", &"x".repeat(101)] {
             assert_eq!(Target::new("pw", "rtmp://h/pw", name, 100), None, "{name:?}");
         }
     }

@@ -122,7 +122,7 @@ fn option(d: &OptionDef) -> Value {
         OptionKind::Choice(list) => {
             put("type", json!("select"));
             put("select", list.iter().map(|c| json!([c, c])).collect());
-            put("default", json!(d.default));
+            put("default", d.default.parse::<i64>().map_or_else(|_| json!(d.default), |n| json!(n)));
         }
         // A switch has no type: its presence is its value.
         OptionKind::Flag => {}

@@ -33,10 +33,12 @@ pub(super) fn add(api: &Api, v: &Value, out: &mut Outcome) {
     }
     api.config.update(|doc| {
         let streams = member(doc, "streams");
-        for (name, stream) in list {
-            remove(streams, &name);
-            streams.insert(name, stream);
+        for (key, name) in other_spellings(streams) {
+            if list.contains_key(name.as_str()) {
+                streams.remove(&key);
+            }
         }
+        streams.extend(list);
     });
 }
 
@@ -54,11 +56,15 @@ pub(super) fn delete(api: &Api, v: &Value, out: &mut Outcome) {
     }
     api.config.update(|doc| {
         let streams = member(doc, "streams");
-        for name in names {
-            if streams.remove(name).is_none()
-                && let Ok(name) = StreamName::new(name)
+        let others = other_spellings(streams);
+        for asked in names {
+            if streams.remove(asked).is_none()
+                && let Ok(name) = StreamName::new(asked)
             {
-                remove(streams, name.as_str());
+                streams.remove(name.as_str());
+                for (key, _) in others.iter().filter(|(_, n)| *n == name) {
+                    streams.remove(key);
+                }
             }
         }
     });
@@ -81,13 +87,10 @@ fn member_of<'a>(answer: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<S
     m
 }
 
-/// Removes the entry of a name, also where the file spells it in another way.
-fn remove(streams: &mut Map<String, Value>, name: &str) {
-    if streams.remove(name).is_none() {
-        streams.retain(|k, _| {
-            StreamName::new(k).is_ok_and(|k| k.as_str() != name) || StreamName::new(k).is_err()
-        });
-    }
+/// The keys of a file that spell a name in another way, with the name. Few or none.
+fn other_spellings(streams: &Map<String, Value>) -> Vec<(String, StreamName)> {
+    let name = |k: &String| StreamName::new(k).ok().filter(|n| n.as_str() != k).map(|n| (k.clone(), n));
+    streams.keys().filter_map(name).collect()
 }
 
 /// What of a request's streams is taken over, by sanitised names.

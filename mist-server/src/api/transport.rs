@@ -67,7 +67,11 @@ where
     if !matches!(head.method, Method::GET | Method::HEAD | Method::POST) {
         return closing(StatusCode::METHOD_NOT_ALLOWED);
     }
-    let origin = Origin::of(&head.headers, head.uri.authority().map(|a| a.as_str()), conn.peer.ip());
+    let origin = Origin::of(
+        &head.headers,
+        head.uri.authority().map(hyper::http::uri::Authority::as_str),
+        conn.peer.ip(),
+    );
     let body = match read(body).await {
         Ok(b) => b,
         Err(status) => {
@@ -211,4 +215,37 @@ fn respond(
         h.insert(HeaderName::from_static(k), HeaderValue::from_static(v));
     }
     r
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::body::Frame;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// A body that never comes.
+    struct Never;
+
+    impl Body for Never {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_a_time_and_a_size() {
+        let start = tokio::time::Instant::now();
+        assert_eq!(read(Never).await.unwrap_err(), StatusCode::REQUEST_TIMEOUT);
+        assert!(start.elapsed() >= limits::BODY_TIME);
+        let full = |n: usize| Full::new(Bytes::from(vec![b'x'; n]));
+        assert_eq!(read(full(limits::BODY_BYTES)).await.unwrap().len(), limits::BODY_BYTES);
+        assert_eq!(read(full(limits::BODY_BYTES + 1)).await.unwrap_err(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
 }

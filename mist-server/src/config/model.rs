@@ -495,6 +495,23 @@ mod tests {
     }
 
     #[test]
+    fn bounds() {
+        let stream = |key: &str, n: u64| {
+            let c = config(json!({"streams": {"a": {"source": "push://", key: n}}}));
+            (c.problems().len(), c.stream("a").unwrap().clone())
+        };
+        let (bad, s) = stream("DVR", limits::MAX_DVR_MS);
+        assert_eq!((bad, s.dvr_ms), (0, limits::MAX_DVR_MS));
+        let (bad, s) = stream("DVR", limits::MAX_DVR_MS + 1);
+        assert_eq!((bad, s.dvr_ms), (1, limits::MAX_DVR_MS));
+        let (bad, s) = stream("segmentsize", 0);
+        assert_eq!((bad, s.segment_ms), (1, *limits::SEGMENT_MS.start()));
+        assert!(crate::config::check_name(&"x".repeat(limits::USER_CHARS)));
+        assert!(!crate::config::check_name(&"x".repeat(limits::USER_CHARS + 1)));
+        assert!(!crate::config::check_name("a\nb") && !crate::config::check_name(""));
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let over = Overrides {
             port: Some(1),

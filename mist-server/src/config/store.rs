@@ -369,6 +369,9 @@ mod tests {
             assert_eq!(load(&path).current().document(), &json!({}), "{fine:?}");
         }
         assert!(ConfigStore::load(dir.path(), Overrides::default()).is_err(), "a folder");
+        File::create(&path).unwrap().set_len(limits::FILE_BYTES + 1).unwrap();
+        let e = ConfigStore::load(&path, Overrides::default()).unwrap_err();
+        assert!(e.to_string().ends_with("is larger than 64 MiB"), "{e}");
     }
 
     #[test]

@@ -596,6 +596,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_has_an_end() {
+        let t = SessionTable::new(Log::quiet());
+        for _ in 0..limits::HISTORY + 10 {
+            drop(t.open(&open("live", Kind::Output, None)).unwrap());
+        }
+        assert_eq!(t.history().len(), limits::HISTORY);
+        let long = "é".repeat(limits::AGENT_BYTES);
+        let g = t.open(&open("live", Kind::Viewer, Some(&long))).unwrap();
+        assert_eq!(lock(&g.entry.agent).len(), limits::AGENT_BYTES);
+        g.agent(&format!("x{long}"));
+        assert_eq!(lock(&g.entry.agent).len(), limits::AGENT_BYTES - 1);
+    }
+
+    #[test]
     fn the_table_has_an_end() {
         let t = SessionTable::new(Log::quiet());
         t.count.store(limits::SESSIONS, Relaxed);

@@ -1,0 +1,1096 @@
+//! A transport stream to packets.
+
+use super::audio::Audio;
+use super::packet::{self, Framing, LEN, Packet, SYNC, WINDOW, find_framing};
+use super::pes::{self, Assembler, Stamps};
+use super::psi::{self, Program, ProgramMap, Section, Sections};
+use super::scte35::Splices;
+use super::stream::{self, Coding};
+use super::video::Video;
+use super::{Sink, error, limits};
+use bytes::Bytes;
+use mist_core::codec::Codec;
+use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Node, Want};
+use mist_core::media::{self, Lang, Media, Params, TrackId, TrackInfo};
+use mist_core::queue::Queue;
+use mist_core::time::{Duration, Timestamp};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a PID carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    /// Nothing that is used.
+    Other,
+    Pat,
+    /// The PMT of a program: its place in the table of programs.
+    Pmt(u8),
+    /// An elementary stream: its place in the list of streams.
+    Stream(u8),
+}
+
+/// How a stream's bytes become packets.
+#[derive(Debug)]
+enum Reader {
+    Video(Video),
+    Audio(Audio),
+    Id3 { described: bool },
+    Splices(Splices),
+}
+
+/// An elementary stream of the program.
+#[derive(Debug)]
+struct Stream {
+    pid: u16,
+    coding: Coding,
+    lang: Option<Lang>,
+    es: Assembler,
+    reader: Reader,
+    counter: Option<u8>,
+    /// The end of the payload before.
+    last_tail: [u8; 16],
+    announced: Option<Arc<TrackInfo>>,
+    scrambled_reported: bool,
+}
+
+/// A program of the PAT.
+#[derive(Debug)]
+struct Listed {
+    program: Program,
+    sections: Sections,
+    /// Its PMT, which was there though it wasn't taken, and where.
+    seen: Option<(Vec<u8>, u64)>,
+}
+
+/// What streams write to.
+struct Out<'a> {
+    queue: &'a mut VecDeque<Demuxed>,
+    offset: u64,
+    last: Option<i64>,
+    id: TrackId,
+    lang: Option<Lang>,
+    announced: &'a mut Option<Arc<TrackInfo>>,
+}
+
+impl Sink for Out<'_> {
+    fn describe(&mut self, codec: Codec, init: Bytes, params: Params) {
+        let info = Arc::new(TrackInfo { id: self.id, codec, init, params, lang: self.lang });
+        if self.announced.as_ref() != Some(&info) {
+            *self.announced = Some(info.clone());
+            self.queue.push_back(Demuxed::Media(Media::Track(info)));
+        }
+    }
+
+    fn packet(&mut self, mut p: media::Packet) {
+        p.track = self.id;
+        self.queue.push_back(Demuxed::Media(Media::Packet(p)));
+    }
+
+    fn problem(&mut self, path: &'static str, kind: ErrorKind) {
+        self.queue.push_back(Demuxed::Problem(error(self.offset, path, kind)));
+    }
+
+    fn any_time(&self) -> Timestamp {
+        Timestamp::from_rate(self.last.unwrap_or(0), 90_000)
+    }
+}
+
+impl Stream {
+    fn new(pid: u16, coding: Coding, lang: Option<Lang>) -> Self {
+        let (bounded, reader) = match coding {
+            Coding::H264 | Coding::Hevc | Coding::Mpeg2 => (false, Reader::Video(Video::new(coding))),
+            Coding::Id3 => (true, Reader::Id3 { described: false }),
+            Coding::Scte35 => (true, Reader::Splices(Splices::default())),
+            _ => (true, Reader::Audio(Audio::new(coding))),
+        };
+        Self {
+            pid,
+            coding,
+            lang,
+            es: Assembler::new(bounded),
+            reader,
+            counter: None,
+            last_tail: [0; 16],
+            announced: None,
+            scrambled_reported: false,
+        }
+    }
+
+    fn packet(&mut self, p: &Packet<'_>, offset: u64, stamps: &mut Stamps, queue: &mut VecDeque<Demuxed>) {
+        let Self { es, reader, counter, last_tail, announced, lang, .. } = self;
+        let Some(payload) = p.payload else { return };
+        let mut out =
+            Out { queue, offset, last: stamps.last(), id: TrackId(self.pid.into()), lang: *lang, announced };
+        if p.scrambled {
+            if !self.scrambled_reported {
+                self.scrambled_reported = true;
+                out.problem("", ErrorKind::Unsupported("scrambled stream"));
+            }
+            return;
+        }
+        if let Reader::Splices(s) = reader {
+            s.packet(p, stamps.last().is_some(), &mut out);
+            return;
+        }
+        let before = counter.replace(p.counter);
+        let tail_before = std::mem::replace(last_tail, tail(payload));
+        if p.damaged || before.is_some_and(|c| (c + 1) & 0x0F != p.counter) {
+            // a packet may be sent twice (§2.4.3.3); sixteen that are lost look the same but for the bytes
+            if !p.damaged && !p.discontinuity && before == Some(p.counter) && *last_tail == tail_before {
+                return;
+            }
+            if es.is_open() || !p.start {
+                if !p.discontinuity {
+                    out.problem("", ErrorKind::Malformed("continuity_counter: packets are missing"));
+                }
+                es.stop();
+                reader.cut(es, &mut out);
+            }
+            if p.damaged {
+                return;
+            }
+        }
+        let done = if p.start {
+            reader.end_of_unit(es, &mut out);
+            es.start(payload, stamps)
+        } else {
+            es.append(payload, stamps)
+        };
+        if let Err(e) = done {
+            out.problem("PES", ErrorKind::Malformed(e));
+        }
+        out.last = stamps.last();
+        if p.start || es.is_complete() {
+            reader.run(es, &mut out);
+        }
+        let limit = if matches!(reader, Reader::Video(_)) { limits::MAX_PICTURE } else { limits::MAX_UNIT };
+        if es.data.len() > limit {
+            out.problem("PES", ErrorKind::Limit("bytes of a PES packet"));
+            es.stop();
+            reader.reset(es);
+        }
+    }
+
+    /// What it writes to, beside the rest of it.
+    fn out<'a>(
+        &'a mut self,
+        offset: u64,
+        stamps: &Stamps,
+        queue: &'a mut VecDeque<Demuxed>,
+    ) -> (&'a mut Assembler, &'a mut Reader, Out<'a>) {
+        let Self { es, reader, announced, .. } = self;
+        let (id, lang) = (TrackId(self.pid.into()), self.lang);
+        (es, reader, Out { queue, offset, last: stamps.last(), id, lang, announced })
+    }
+
+    /// There is a time for what had to wait for one.
+    fn settle(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
+        if let (_, Reader::Splices(s), mut out) = self.out(offset, stamps, queue) {
+            s.settle(&mut out);
+        }
+    }
+
+    /// No more bytes come.
+    fn finish(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
+        let (es, reader, mut out) = self.out(offset, stamps, queue);
+        reader.end_of_unit(es, &mut out);
+        match reader {
+            Reader::Video(v) => v.run(es, true, &mut out),
+            Reader::Splices(s) => s.settle(&mut out),
+            _ => {}
+        }
+        es.stop();
+    }
+}
+
+/// The last bytes of a packet's payload, to know it again.
+fn tail(payload: &[u8]) -> [u8; 16] {
+    match payload.last_chunk() {
+        Some(t) => *t,
+        None => {
+            let mut t = [payload.len() as u8; 16];
+            t.iter_mut().zip(payload).for_each(|(t, b)| *t = *b);
+            t
+        }
+    }
+}
+
+impl Reader {
+    /// A unit has started or ended: hands out what is complete.
+    fn run(&mut self, es: &mut Assembler, out: &mut Out<'_>) {
+        match self {
+            Self::Video(v) => v.run(es, false, out),
+            _ if es.is_complete() => self.end_of_unit(es, out),
+            _ => {}
+        }
+    }
+
+    /// All bytes of the unit are there.
+    fn end_of_unit(&mut self, es: &mut Assembler, out: &mut Out<'_>) {
+        match self {
+            Self::Audio(a) => a.run(es, out),
+            Self::Id3 { described } if !es.data.is_empty() => {
+                if !std::mem::replace(described, true) {
+                    out.describe(Codec::Id3, Bytes::new(), Params::Other);
+                }
+                let time = es.time_at(0).map(|(pts, _)| Timestamp::from_rate(pts, 90_000));
+                // a metadata access unit cell (§2.12.4) may be around it
+                let inner =
+                    es.data.get(5..).filter(|d| d.starts_with(b"ID3") && !es.data.starts_with(b"ID3"));
+                let data = Bytes::copy_from_slice(inner.unwrap_or(&es.data));
+                es.clear();
+                out.packet(media::Packet {
+                    track: out.id,
+                    dts: time.unwrap_or_else(|| out.any_time()),
+                    cts: Duration::ZERO,
+                    duration: Duration::ZERO,
+                    key: true,
+                    data,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes are missing behind those that are there.
+    fn cut(&mut self, es: &mut Assembler, out: &mut Out<'_>) {
+        match self {
+            // only what follows is missing
+            Self::Video(v) if es.is_whole() => v.run(es, true, out),
+            Self::Video(v) => v.cut(es, out),
+            Self::Audio(a) => a.cut(es, out),
+            Self::Id3 { .. } | Self::Splices(_) => es.clear(),
+        }
+    }
+
+    fn reset(&mut self, es: &mut Assembler) {
+        match self {
+            Self::Video(v) => v.reset(es),
+            Self::Audio(a) => a.reset(es),
+            Self::Id3 { .. } | Self::Splices(_) => es.clear(),
+        }
+    }
+}
+
+/// Everything behind the framing.
+#[derive(Debug)]
+struct Core {
+    queue: VecDeque<Demuxed>,
+    routes: Vec<Route>,
+    pat: Sections,
+    /// CRCs of the PAT's sections, by section number.
+    pat_crcs: Vec<(u8, u32)>,
+    programs: Vec<Listed>,
+    /// The program that is read, and the CRC of its PMT.
+    current: Option<(Program, u32)>,
+    streams: Vec<Stream>,
+    stamps: Stamps,
+    others_reported: bool,
+    nodes: bool,
+    /// Packets from before the program was known.
+    held: VecDeque<(u64, [u8; LEN])>,
+}
+
+impl Core {
+    fn new() -> Self {
+        let mut routes = vec![Route::Other; 8192];
+        if let Some(r) = routes.first_mut() {
+            *r = Route::Pat;
+        }
+        Self {
+            queue: VecDeque::new(),
+            routes,
+            pat: Sections::default(),
+            pat_crcs: Vec::new(),
+            programs: Vec::new(),
+            current: None,
+            streams: Vec::new(),
+            stamps: Stamps::new(),
+            others_reported: false,
+            nodes: false,
+            held: VecDeque::new(),
+        }
+    }
+
+    fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
+        self.queue.push_back(Demuxed::Problem(error(offset, path, kind)));
+    }
+
+    fn route(&mut self, pid: u16, to: Route) {
+        if let Some(r) = self.routes.get_mut(usize::from(pid)) {
+            *r = to;
+        }
+    }
+
+    /// Shows where a unit or section starts.
+    fn node(&mut self, p: &Packet<'_>, offset: u64) {
+        let name = match self.routes.get(usize::from(p.pid)) {
+            Some(Route::Pat) => "PAT",
+            Some(Route::Pmt(_)) => "PMT",
+            Some(Route::Stream(_)) => "PES packet",
+            _ if p.pid == psi::SDT_PID => "SDT",
+            _ => "packet",
+        };
+        let mut detail = format!("PID {:#06x}", p.pid);
+        for (on, what) in [
+            (p.discontinuity, " discontinuity"),
+            (p.random_access, " random access"),
+            (p.scrambled, " scrambled"),
+            (p.damaged, " damaged"),
+        ] {
+            detail.push_str(if on { what } else { "" });
+        }
+        if let Some(pcr) = p.pcr {
+            detail.push_str(&format!(" PCR {:.6} s", pcr as f64 / 27e6));
+        }
+        if let Some(Ok(Some(h))) = p.payload.map(pes::head) {
+            let mut put = |name: &str, t: Option<u64>| {
+                if let Some(t) = t {
+                    detail.push_str(&format!(" {name} {:.6} s", t as f64 / 90e3));
+                }
+            };
+            put("PTS", h.pts);
+            put("DTS", h.dts);
+        }
+        let len = LEN as u64;
+        self.queue.push_back(Demuxed::Node(Node { depth: 0, offset, len, name, detail }));
+    }
+
+    #[inline]
+    fn packet(&mut self, b: &[u8; LEN], offset: u64) {
+        let p = match Packet::parse(b) {
+            Ok(p) => p,
+            Err(e) => return self.problem(offset, "", ErrorKind::Malformed(e)),
+        };
+        if self.nodes && p.start {
+            self.node(&p, offset);
+        }
+        match self.routes.get(usize::from(p.pid)) {
+            Some(&Route::Stream(i)) => {
+                let timed = self.stamps.last().is_some();
+                if let Some(s) = self.streams.get_mut(usize::from(i)) {
+                    s.packet(&p, offset, &mut self.stamps, &mut self.queue);
+                }
+                if !timed && self.stamps.last().is_some() {
+                    for s in &mut self.streams {
+                        s.settle(offset, &self.stamps, &mut self.queue);
+                    }
+                }
+            }
+            Some(&Route::Pat) if !p.damaged => self.pat_packet(&p, offset),
+            Some(&Route::Pmt(i)) if !p.damaged => self.pmt_packet(i, &p, offset),
+            Some(Route::Other)
+                if self.current.is_none() && p.payload.is_some() && p.pid != packet::NULL_PID =>
+            {
+                if self.held.len() >= limits::MAX_HELD {
+                    self.held.pop_front();
+                }
+                self.held.push_back((offset, *b));
+            }
+            _ => {}
+        }
+    }
+
+    fn pat_packet(&mut self, p: &Packet<'_>, offset: u64) {
+        let mut pat = std::mem::take(&mut self.pat);
+        pat.push(p, |section| match Section::of(psi::PAT, section) {
+            Ok(None) => {}
+            Ok(Some(s)) => self.pat_section(&s, offset),
+            Err(e) => self.problem(offset, "PAT", ErrorKind::Malformed(e)),
+        });
+        self.pat = pat;
+    }
+
+    fn pat_section(&mut self, s: &Section<'_>, offset: u64) {
+        let known = self.pat_crcs.iter().find(|k| k.0 == s.number).map(|k| k.1);
+        if known == Some(s.crc) {
+            return;
+        }
+        let Some(list) = psi::programs(s) else { return };
+        if known.is_some() {
+            // another table: what the old one listed is forgotten, but for the program that is read
+            self.pat_crcs.clear();
+            for l in std::mem::take(&mut self.programs) {
+                self.route(l.program.pid, Route::Other);
+            }
+        }
+        self.pat_crcs.push((s.number, s.crc));
+        let mut refused = None;
+        for p in list {
+            match p {
+                Ok(_) if self.programs.len() >= limits::MAX_PROGRAMS => {
+                    refused = Some(ErrorKind::Limit("programs in a PAT"));
+                }
+                Ok(program) => {
+                    if self.programs.iter().any(|l| l.program.pid == program.pid) {
+                        refused = Some(ErrorKind::Unsupported("programs that share a PMT PID"));
+                        continue;
+                    }
+                    self.programs.push(Listed { program, sections: Sections::default(), seen: None });
+                }
+                Err(e) => refused = Some(ErrorKind::Malformed(e)),
+            }
+        }
+        if let Some(kind) = refused {
+            self.problem(offset, "PAT", kind);
+        }
+        if let Some((current, _)) = self.current {
+            if self.programs.iter().any(|l| l.program == current) {
+                self.listen();
+                return;
+            }
+            if s.last > 0 {
+                self.listen();
+                return; // it may be in another section
+            }
+            self.drop_streams(offset, |_| false);
+            self.current = None;
+        }
+        self.listen();
+    }
+
+    /// Routes the PMTs: all while no program is chosen, then only that of the chosen one.
+    fn listen(&mut self) {
+        let current = self.current.map(|c| c.0);
+        for i in 0..self.programs.len() {
+            let Some(l) = self.programs.get(i) else { return };
+            let pid = l.program.pid;
+            let is_stream = self.streams.iter().any(|s| s.pid == pid);
+            if current.is_none_or(|c| c == l.program) {
+                self.route(pid, Route::Pmt(i as u8));
+            } else if !is_stream {
+                self.route(pid, Route::Other);
+            }
+        }
+    }
+
+    fn pmt_packet(&mut self, i: u8, p: &Packet<'_>, offset: u64) {
+        let Some(l) = self.programs.get_mut(usize::from(i)) else { return };
+        let program = l.program;
+        let mut sections = std::mem::take(&mut l.sections);
+        sections.push(p, |section| match Section::of(psi::PMT, section) {
+            Ok(Some(s)) if s.extension == program.number => {
+                self.pmt_section(i, program, &s, section, false, offset);
+            }
+            Ok(_) => {}
+            Err(e) => self.problem(offset, "PMT", ErrorKind::Malformed(e)),
+        });
+        if let Some(l) = self.programs.get_mut(usize::from(i)) {
+            l.sections = sections;
+        }
+    }
+
+    /// `section` is all of `s`. With `last`, no other program will come.
+    fn pmt_section(
+        &mut self,
+        i: u8,
+        program: Program,
+        s: &Section<'_>,
+        section: &[u8],
+        last: bool,
+        offset: u64,
+    ) {
+        match self.current {
+            Some((current, crc)) if current != program || crc == s.crc => return,
+            _ => {}
+        }
+        let map = match ProgramMap::parse(s, program.pid) {
+            Ok(Some(map)) => map,
+            Ok(None) => return,
+            Err(e) => return self.problem(offset, "PMT", ErrorKind::Malformed(e)),
+        };
+        let coded = |es| (es, stream::identify(&es, map.descriptors));
+        let streams: Vec<_> = map.streams.iter().copied().map(coded).collect();
+        if self.current.is_none() {
+            if !streams.iter().any(|s| s.1.is_ok()) {
+                return;
+            }
+            let Some(l) = self.programs.get_mut(usize::from(i)) else { return };
+            // the first program, or one whose PMT comes again before the first one's came
+            if i > 0 && l.seen.is_none() && !last {
+                l.seen = Some((section.to_vec(), offset));
+                return;
+            }
+        }
+        let first = self.current.is_none();
+        self.current = Some((program, s.crc));
+        if first && self.programs.len() > 1 && !self.others_reported {
+            self.others_reported = true;
+            self.problem(offset, "PAT", ErrorKind::Unsupported("further programs are left out"));
+        }
+        if let Some(e) = map.rejected {
+            self.problem(offset, "PMT", ErrorKind::Malformed(e));
+        }
+        self.drop_streams(offset, |s| {
+            streams.iter().any(|(es, coding)| {
+                es.pid == s.pid && *coding == Ok(s.coding) && stream::language(es.descriptors) == s.lang
+            })
+        });
+        for (es, coding) in streams {
+            match coding {
+                Ok(coding) => {
+                    if !self.streams.iter().any(|s| s.pid == es.pid) {
+                        self.streams.push(Stream::new(es.pid, coding, stream::language(es.descriptors)));
+                    }
+                }
+                Err(e) => self.problem(offset, "PMT", ErrorKind::Unsupported(e)),
+            }
+        }
+        self.listen();
+        for i in 0..self.streams.len() {
+            if let Some(pid) = self.streams.get(i).map(|s| s.pid) {
+                self.route(pid, Route::Stream(i as u8));
+            }
+        }
+        if first {
+            for (offset, b) in std::mem::take(&mut self.held) {
+                self.packet(&b, offset);
+            }
+        }
+    }
+
+    /// Ends the streams that aren't kept.
+    fn drop_streams(&mut self, offset: u64, mut keep: impl FnMut(&Stream) -> bool) {
+        for mut s in std::mem::take(&mut self.streams) {
+            self.route(s.pid, Route::Other);
+            if keep(&s) {
+                let i = self.streams.len() as u8;
+                self.route(s.pid, Route::Stream(i));
+                self.streams.push(s);
+            } else {
+                s.finish(offset, &self.stamps, &mut self.queue);
+                if let Some(info) = s.announced {
+                    self.queue.push_back(Demuxed::Media(Media::Gone(info.id)));
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, offset: u64) {
+        if self.current.is_none()
+            && let Some(i) = self.programs.iter().position(|l| l.seen.is_some())
+            && let Some(l) = self.programs.get_mut(i)
+            && let (program, Some((section, at))) = (l.program, l.seen.take())
+            && let Ok(s) = Section::parse(&section)
+        {
+            self.pmt_section(i as u8, program, &s, &section, true, at);
+        }
+        for s in &mut self.streams {
+            s.finish(offset, &self.stamps, &mut self.queue);
+        }
+        if self.current.is_none() {
+            self.problem(offset, "PAT", ErrorKind::Malformed("no program"));
+        }
+    }
+}
+
+/// Reads MPEG transport streams. See the [module](super) for what it promises.
+#[derive(Debug)]
+pub struct TsDemuxer {
+    input: Queue,
+    ended: bool,
+    framing: Option<usize>,
+    /// Bytes without framing since the last packet.
+    searched: usize,
+    core: Core,
+    done: Option<Result<(), FormatError>>,
+}
+
+impl Default for TsDemuxer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TsDemuxer {
+    /// A demuxer at the start of its input.
+    pub fn new() -> Self {
+        Self { input: Queue::new(), ended: false, framing: None, searched: 0, core: Core::new(), done: None }
+    }
+
+    /// Reads packets until something comes out or bytes are missing; true in the second case.
+    fn packets(&mut self, stride: usize) -> bool {
+        while self.core.queue.is_empty() {
+            let run = self.input.front();
+            let at = self.input.offset();
+            let mut used = 0;
+            while let Some(b) = run.get(used..used + stride).and_then(<[u8]>::first_chunk::<LEN>) {
+                if b.first() != Some(&SYNC) {
+                    break;
+                }
+                self.core.packet(b, at + used as u64);
+                used += stride;
+                if !self.core.queue.is_empty() {
+                    break;
+                }
+            }
+            if used > 0 {
+                self.searched = 0;
+                self.input.skip(used);
+                continue;
+            }
+            // a packet across chunks, the last one without what follows it, or no packet
+            if self.input.len() < stride && !(self.ended && self.input.len() >= LEN) {
+                return true;
+            }
+            let Some(b) = self.input.peek::<LEN>() else { return true };
+            if b.first() != Some(&SYNC) {
+                self.framing = None;
+                self.core.problem(at, "", ErrorKind::Malformed("sync byte"));
+                return false;
+            }
+            self.core.packet(&b, at);
+            self.searched = 0;
+            self.input.skip(stride);
+        }
+        false
+    }
+
+    /// Looks for the framing; true when bytes are missing.
+    fn search(&mut self) -> Result<bool, FormatError> {
+        loop {
+            let n = self.input.len().min(WINDOW);
+            if n == 0 || n < WINDOW && !self.ended {
+                return Ok(true);
+            }
+            let mut window = [0; WINDOW];
+            let Some(w) = window.get_mut(..n) else { return Ok(true) };
+            self.input.peek_into(0, w);
+            if let Some(Framing { skip, stride }) = find_framing(w, self.ended && n < WINDOW) {
+                self.input.skip(skip);
+                self.framing = Some(stride);
+                return Ok(false);
+            }
+            // what is not the start of a packet in this window never is
+            let n = self.input.skip(packet::MAX_STRIDE);
+            self.searched += n;
+            if self.searched > limits::MAX_SEARCH {
+                let kind = ErrorKind::Malformed("no transport packets");
+                return Err(error(self.input.offset(), "", kind));
+            }
+        }
+    }
+
+    fn end_now(&mut self) {
+        let at = self.input.offset();
+        if self.framing.is_none() && self.searched as u64 == at && at > 0 {
+            self.done = Some(Err(error(0, "", ErrorKind::Malformed("no transport packets"))));
+            return;
+        }
+        if !self.input.is_empty() {
+            self.core.problem(at, "", ErrorKind::Truncated);
+        }
+        if at > 0 || !self.input.is_empty() {
+            self.core.finish(at);
+        }
+        self.done = Some(Ok(()));
+    }
+}
+
+impl Demuxer for TsDemuxer {
+    fn push(&mut self, offset: u64, data: Bytes) {
+        if self.input.is_empty() && offset != self.input.offset() {
+            self.input.reset(offset);
+        }
+        self.input.push(data);
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+    }
+
+    fn poll(&mut self) -> Result<Demuxed, FormatError> {
+        loop {
+            if let Some(d) = self.core.queue.pop_front() {
+                return Ok(d);
+            }
+            if let Some(done) = &self.done {
+                return done.clone().map(|()| Demuxed::End);
+            }
+            let starved = match self.framing {
+                Some(stride) => self.packets(stride),
+                None => match self.search() {
+                    Ok(starved) => starved,
+                    Err(e) => {
+                        self.done = Some(Err(e));
+                        continue;
+                    }
+                },
+            };
+            if starved && self.core.queue.is_empty() {
+                if !self.ended {
+                    return Ok(Demuxed::Need(Want::Next));
+                }
+                self.end_now();
+            }
+        }
+    }
+
+    fn want_nodes(&mut self) {
+        self.core.nodes = true;
+    }
+
+    fn seek(&mut self, _to: Timestamp) -> Result<Timestamp, FormatError> {
+        Err(error(self.input.offset(), "", ErrorKind::Unsupported("seeking in a transport stream")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mux::TsMuxer;
+    use super::*;
+    use mist_core::codec::aac::Asc;
+    use mist_core::codec::{h264, nal};
+    use mist_core::format::Muxer;
+    use mist_core::gather::Gather;
+    use mist_core::media::Packet as Media1;
+    use proptest::prelude::*;
+
+    const SPS: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xb4, 0x02, 0x80, 0x2d, 0xd0, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00,
+        0x00, 0x18, 0x07, 0x8c, 0x19, 0x50,
+    ];
+    const PPS: &[u8] = &[0x68, 0xee, 0x3c, 0xb0];
+
+    fn video() -> Arc<TrackInfo> {
+        let avcc = h264::Avcc::from_nals([SPS, PPS]).unwrap();
+        let params = avcc.first_sps().unwrap().params();
+        Arc::new(TrackInfo { id: TrackId(1), codec: Codec::H264, init: avcc.build(), params, lang: None })
+    }
+
+    fn audio() -> Arc<TrackInfo> {
+        let asc = Asc::new(2, 48_000, 2);
+        let init = asc.build().unwrap();
+        Arc::new(TrackInfo {
+            id: TrackId(2),
+            codec: Codec::Aac,
+            init,
+            params: asc.params(),
+            lang: Lang::new("eng"),
+        })
+    }
+
+    fn picture(n: i64, key: bool, len: usize) -> Media1 {
+        let mut au = (len as u32 + 2).to_be_bytes().to_vec();
+        au.extend_from_slice(&[if key { 0x65 } else { 0x41 }, 0x88]);
+        au.extend((0..len).map(|i| (i * 7 + n as usize) as u8 | 1));
+        Media1 {
+            track: TrackId(1),
+            dts: Timestamp::from_millis(n * 40),
+            cts: Duration::from_millis(80),
+            duration: Duration::ZERO,
+            key,
+            data: au.into(),
+        }
+    }
+
+    fn sound(n: i64) -> Media1 {
+        Media1 {
+            track: TrackId(2),
+            dts: Timestamp::from_rate(n * 1024, 48_000),
+            cts: Duration::ZERO,
+            duration: Duration::ZERO,
+            key: true,
+            data: vec![n as u8; 300].into(),
+        }
+    }
+
+    /// Two seconds with a keyframe every ten pictures.
+    fn packets() -> Vec<Media1> {
+        let mut all: Vec<_> =
+            (0..50).map(|n| picture(n, n % 10 == 0, 2000)).chain((0..90).map(sound)).collect();
+        all.sort_by_key(|p| p.dts);
+        all
+    }
+
+    fn file(packets: &[Media1]) -> Vec<u8> {
+        let mut out = Gather::new();
+        let mut m = TsMuxer::new();
+        m.start(&[video(), audio()], None, &mut out).unwrap();
+        for p in packets {
+            m.packet(p, &mut out).unwrap();
+        }
+        out.to_vec()
+    }
+
+    #[derive(Debug, Default)]
+    struct Got {
+        tracks: Vec<Arc<TrackInfo>>,
+        packets: Vec<Media1>,
+        gone: usize,
+        problems: Vec<FormatError>,
+        error: Option<FormatError>,
+    }
+
+    fn demux(data: &[u8]) -> Got {
+        let mut d = TsDemuxer::new();
+        d.push(0, Bytes::copy_from_slice(data));
+        d.end();
+        let mut got = Got::default();
+        loop {
+            match d.poll() {
+                Ok(Demuxed::Media(Media::Track(t))) => got.tracks.push(t),
+                Ok(Demuxed::Media(Media::Packet(p))) => got.packets.push(p),
+                Ok(Demuxed::Media(Media::Gone(_))) => got.gone += 1,
+                Ok(Demuxed::Problem(e)) => got.problems.push(e),
+                Ok(Demuxed::End) => return got,
+                Ok(_) => {}
+                Err(e) => {
+                    got.error = Some(e);
+                    return got;
+                }
+            }
+        }
+    }
+
+    /// Payload without parameter sets, by decoding time.
+    fn content(packets: &[Media1]) -> Vec<(u32, i64, Vec<u8>)> {
+        let mut all: Vec<_> = packets
+            .iter()
+            .map(|p| {
+                let bare = match p.data.get(4) {
+                    Some(0x67) => nal::units(&p.data).last().map(<[u8]>::to_vec).unwrap_or_default(),
+                    Some(0x65 | 0x41) if p.data.len() > 2000 => p.data[4..].to_vec(),
+                    _ => p.data.to_vec(),
+                };
+                (u32::from(p.data.len() > 1000), p.dts.to_rate(90_000), bare)
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    fn sent(packets: &[Media1]) -> Vec<(u32, i64, Vec<u8>)> {
+        let mut all = content(packets);
+        for p in &mut all {
+            p.1 += 126_000;
+        }
+        all
+    }
+
+    #[test]
+    fn round_trip() {
+        let sent_packets = packets();
+        let got = demux(&file(&sent_packets));
+        assert_eq!(got.problems, []);
+        assert_eq!(got.tracks.len(), 2);
+        for sent in [video(), audio()] {
+            let back = got.tracks.iter().find(|t| t.codec == sent.codec).unwrap();
+            assert_eq!((&back.init, back.params, back.lang), (&sent.init, sent.params, sent.lang));
+        }
+        assert!(content(&got.packets) == sent(&sent_packets));
+        assert!(
+            got.packets.iter().filter(|p| p.data.len() > 1000).all(|p| p.cts == Duration::from_millis(80))
+        );
+    }
+
+    #[test]
+    fn packets_sent_twice_change_nothing() {
+        let data = file(&packets());
+        let clean = demux(&data);
+        let twice: Vec<u8> = data.chunks(LEN).flat_map(|p| [p, p].concat()).collect();
+        let got = demux(&twice);
+        assert_eq!(got.problems, []);
+        assert_eq!(got.packets, clean.packets);
+    }
+
+    #[test]
+    fn a_lost_packet_costs_what_was_in_it_and_is_reported() {
+        let data = file(&packets());
+        let clean = demux(&data);
+        let n = data.len() / LEN;
+        // behind the first picture, without whose parameter sets nothing comes before the next keyframe
+        for lost in (20..n).step_by(7) {
+            let mut d = data.clone();
+            d.drain(lost * LEN..(lost + 1) * LEN);
+            let got = demux(&d);
+            assert!(got.error.is_none());
+            assert!(got.problems.len() <= 2, "{:?}", got.problems);
+            assert!(clean.packets.len() - got.packets.len() <= 1, "packet {lost}");
+            let whole = got.packets.iter().filter(|p| clean.packets.contains(p)).count();
+            assert!(clean.packets.len() - whole <= 2, "packet {lost}");
+        }
+    }
+
+    #[test]
+    fn joining_anywhere_and_garbage_between_packets() {
+        let data = file(&packets());
+        let clean = demux(&data);
+        for from in [1, 100, 187, 5 * LEN + 50, data.len() / 2 + 3] {
+            let got = demux(&data[from..]);
+            assert!(got.error.is_none());
+            assert!(got.packets.iter().filter(|p| !clean.packets.contains(p)).count() <= 1, "from {from}");
+            assert!(got.packets.len() > 20, "from {from}");
+        }
+        let mut d = data.clone();
+        let at = 40 * LEN;
+        d.splice(at..at, [0x47; 77].into_iter().chain([3; 500]));
+        let got = demux(&d);
+        assert!(
+            got.error.is_none() && got.problems.iter().any(|p| p.kind == ErrorKind::Malformed("sync byte"))
+        );
+        assert!(clean.packets.len() - got.packets.len() <= 2);
+    }
+
+    #[test]
+    fn input_without_packets_ends_with_an_error() {
+        assert!(demux(&vec![0; 3 << 20]).error.is_some());
+        assert!(demux(&[0x47; 20]).error.is_some());
+        let empty = demux(&[]);
+        assert!(empty.error.is_none() && empty.problems.is_empty());
+    }
+
+    #[test]
+    fn units_that_never_end_meet_the_limit() {
+        let mut data = file(&packets()[..4]);
+        let mut counter = 0u8;
+        let find = data.chunks(LEN).filter(|p| p[1] & 0x1F == 1 && p[2] == 0).last().unwrap();
+        counter = counter.wrapping_add(find[3] & 15);
+        for _ in 0..(limits::MAX_PICTURE / packet::BODY + 10) {
+            counter = (counter + 1) & 15;
+            data.extend_from_slice(&[SYNC, 0x01, 0x00, 0x10 | counter]);
+            data.extend_from_slice(&[0xAA; packet::BODY]);
+        }
+        let got = demux(&data);
+        assert!(got.problems.iter().any(|p| p.kind == ErrorKind::Limit("bytes of a PES packet")));
+    }
+
+    /// A PES packet of H.264 in transport packets.
+    fn pes(pid: u16, counter: &mut u8, pts: u64, es: &[u8]) -> Vec<u8> {
+        let mut head = [0; 19];
+        let n = pes::write_head(0xE0, es.len(), false, pts, pts, &mut head).unwrap();
+        let mut out = Vec::new();
+        packet::write_unit(pid, counter, packet::Adaptation::default(), &[&head[..n], es], &mut out);
+        out
+    }
+
+    fn tables(streams: &[(u8, u16, Vec<u8>)], version: u8) -> Vec<u8> {
+        let program = Program { number: 1, pid: 0x20 };
+        let mut out = Vec::new();
+        packet::write_section(0, &mut version.clone(), &psi::write_pat(1, program), &mut out);
+        let pmt = psi::write_pmt(1, version, 0x100, &[], streams);
+        packet::write_section(0x20, &mut version.clone(), &pmt, &mut out);
+        out
+    }
+
+    fn access_unit(n: u8, key: bool) -> Vec<u8> {
+        let mut es = vec![0, 0, 0, 1, 9, 0xF0];
+        if key {
+            for set in [SPS, PPS] {
+                es.extend_from_slice(&[0, 0, 0, 1]);
+                es.extend_from_slice(set);
+            }
+        }
+        es.extend_from_slice(&[0, 0, 1, if key { 0x65 } else { 0x41 }, 0x88]);
+        es.extend([n | 1; 700]);
+        es
+    }
+
+    proptest! {
+        /// The stream is cut into PES packets anywhere: halves of pictures, several pictures, start codes across.
+        #[test]
+        fn access_units_however_they_lie_in_pes_packets(cuts in prop::collection::vec(1usize..3000, 1..20)) {
+            let units: Vec<_> = (0..12).map(|n| access_unit(n, n % 6 == 0)).collect();
+            let es = units.concat();
+            let mut data = tables(&[(0x1B, 0x100, vec![])], 0);
+            let (mut at, mut counter) = (0, 0);
+            for (i, c) in cuts.iter().cycle().enumerate() {
+                let end = (at + c).min(es.len());
+                data.extend(pes(0x100, &mut counter, 90_000 + i as u64 * 3600, &es[at..end]));
+                at = end;
+                if at == es.len() { break }
+            }
+            let got = demux(&data);
+            prop_assert_eq!(&got.problems, &Vec::<FormatError>::new());
+            prop_assert_eq!(got.packets.len(), 12);
+            for (p, u) in got.packets.iter().zip(&units) {
+                let want: Vec<_> = nal::annex_b(u).filter(|n| n[0] != 9).collect();
+                prop_assert_eq!(nal::units(&p.data).collect::<Vec<_>>(), want);
+            }
+        }
+    }
+
+    #[test]
+    fn tracks_come_go_and_change() {
+        let mut counter = 0;
+        let mut data = tables(&[(0x1B, 0x100, vec![]), (0x0F, 0x101, vec![])], 0);
+        let adts = |n: u8| [&[0xFF, 0xF1, 0x4C, 0x80, 0x0E, 0x1F, 0xFC][..], &[n; 105]].concat();
+        data.extend(pes(0x100, &mut counter, 90_000, &access_unit(0, true)));
+        data.extend(pes(0x101, &mut 0, 90_000, &adts(1)));
+        // another SPS
+        let mut other = access_unit(1, true);
+        let level = other.windows(4).position(|w| w == [0x67, 0x64, 0x00, 0x1f]).unwrap() + 3;
+        other[level] = 0x28;
+        data.extend(pes(0x100, &mut counter, 93_600, &other));
+        // the sound goes, a version later
+        data.extend(tables(&[(0x1B, 0x100, vec![])], 1));
+        data.extend(pes(0x100, &mut counter, 97_200, &access_unit(2, false)));
+        data.extend(pes(0x101, &mut 1, 97_200, &adts(2)));
+        let got = demux(&data);
+        let codecs: Vec<_> = got.tracks.iter().map(|t| t.codec).collect();
+        assert_eq!(codecs, [Codec::Aac, Codec::H264, Codec::H264]);
+        assert_ne!(got.tracks[1].init, got.tracks[2].init);
+        assert_eq!((got.gone, got.packets.len()), (1, 4), "{:?}", got.packets);
+    }
+
+    #[test]
+    fn audio_frames_over_packets_keep_exact_times() {
+        let frame = |n: u8| [&[0xFF, 0xF1, 0x4C, 0x80, 0x0E, 0x1F, 0xFC][..], &[n; 105]].concat();
+        let es: Vec<u8> = (0..20).flat_map(frame).collect();
+        for cut in [50, 112, 113, 300, 1000] {
+            let mut data = tables(&[(0x0F, 0x101, vec![])], 0);
+            let mut counter = 0;
+            for (i, c) in es.chunks(cut).enumerate() {
+                // the stamp is of the first frame that begins in the packet
+                let first = (i * cut).div_ceil(112) as u64;
+                data.extend(pes(0x101, &mut counter, 90_000 + first * 1920, c));
+            }
+            let got = demux(&data);
+            assert_eq!(got.problems, [], "{cut}");
+            assert_eq!(got.packets.len(), 20, "{cut}");
+            for (i, p) in got.packets.iter().enumerate() {
+                assert_eq!(p.dts, Timestamp::from_rate(90_000 + i as i64 * 1920, 90_000), "{cut}");
+                assert_eq!(p.data[..], [i as u8; 105]);
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_tables_and_scrambling() {
+        // PMT on the PAT's PID, a PMT that lists itself, thousands of programs
+        let mut data = Vec::new();
+        let pat = psi::write_pat(1, Program { number: 1, pid: 0 });
+        packet::write_section(0, &mut 7, &pat, &mut data);
+        data.extend(tables(&[(0x1B, 0x20, vec![]), (0x1B, 0, vec![]), (0x1B, 0x100, vec![])], 0));
+        let mut counter = 0;
+        data.extend(pes(0x100, &mut counter, 90_000, &access_unit(0, true)));
+        let mut scrambled = pes(0x100, &mut counter, 93_600, &access_unit(1, false));
+        scrambled.chunks_mut(LEN).for_each(|p| p[3] |= 0x80);
+        data.extend(scrambled);
+        let got = demux(&data);
+        assert!(got.error.is_none());
+        assert_eq!(got.packets.len(), 1);
+        assert!(got.problems.iter().any(|p| p.kind == ErrorKind::Unsupported("scrambled stream")));
+
+        let mut core = Core::new();
+        for n in 0..8000u16 {
+            let pat = psi::write_pat(n, Program { number: n + 1, pid: 0x20 + n % 8000 });
+            let s = Section::parse(&pat).unwrap();
+            core.pat_crcs.clear();
+            core.pat_section(&s, 0);
+        }
+        assert!(core.programs.len() <= limits::MAX_PROGRAMS);
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
+            let mut data = file(&packets()[..40]);
+            for (i, b) in flips {
+                let n = data.len();
+                data[i.index(n)] ^= b;
+            }
+            demux(&data);
+        }
+    }
+}
