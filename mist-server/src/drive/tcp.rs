@@ -142,12 +142,17 @@ impl Driver<'_> {
                 _ => {}
             }
         };
+        self.write();
+        want
+    }
+
+    /// Writes what the publishes brought.
+    fn write(&mut self) {
         for p in &mut self.publishes {
             if !p.batch.is_empty() && !p.publisher.write(&mut p.batch, now()) {
                 self.kick.notify_one();
             }
         }
-        want
     }
 
     fn guards(&self) -> impl Iterator<Item = &SessionGuard> {
@@ -244,7 +249,8 @@ impl Driver<'_> {
     fn control(&mut self, ticket: Ticket, c: Control) {
         if c == Control::Close {
             self.plays.retain(|p| p.ticket != ticket);
-            // Dropping the publisher is the end of the source.
+            // Dropping the publisher is the end of the source; its last packets may have come with its goodbye.
+            self.write();
             self.publishes.retain(|p| p.ticket != ticket);
             return;
         }
