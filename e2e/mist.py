@@ -62,7 +62,7 @@ class Mist:
                 "protocols": [
                     {"connector": "HTTP", "interface": "127.0.0.1", "port": self.http_port},
                     {"connector": "RTMP", "interface": "127.0.0.1", "port": self.rtmp_port},
-                    *({"connector": name} for name in ("HLS", "FLV", "TS")),
+                    *({"connector": name} for name in ("HLS", "FLV", "HTTPTS")),
                 ],
             },
             "streams": self.streams,

@@ -62,7 +62,7 @@ def round_trip(mist, clip, carried, enhanced, folder):
         player = media.Client(["rtmpdump", "--quiet", "--live", "--rtmp", mist.rtmp(name, "play"), "--flv", "-"], folder / f"{clip.stem}-rtmp")
     flv = media.curl(mist.http(f"{name}.flv"), folder / f"{clip.stem}.flv")
     ts = media.curl(mist.http(f"{name}.ts"), folder / f"{clip.stem}.ts") if carried != [] else None
-    hls = media.Hls(mist, name) if carried != [] else None
+    hls = media.Hls(mist, name) if carried not in ([], ["opus"]) else None  # HLS has no Opus in MPEG-TS
     if enhanced:
         publisher = subprocess.Popen(media.libav("publish", clip, mist.rtmp(name)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     else:
@@ -72,7 +72,7 @@ def round_trip(mist, clip, carried, enhanced, folder):
 
     read = media.packets_of_libav if enhanced else lambda data: media.packets_of(player.out)
     data = player.stop()
-    problems += media.compare(source, read(data.decode() if enhanced else data), MILLISECOND, f"RTMP {player.stderr[-200:]}")
+    problems += media.compare(source, read(data.decode() if enhanced else data), MILLISECOND, f"RTMP {player.stderr.strip()[-120:]}")
     data = flv.stop()
     problems += media.compare(source, media.packets_of_flv(data) if enhanced else media.packets_of(flv.out) if data else [], MILLISECOND,
                               f"HTTP-FLV {flv.stderr[-200:]}")
@@ -80,6 +80,7 @@ def round_trip(mist, clip, carried, enhanced, folder):
         wanted = [p for p in source if carried is None or p.track in carried]
         ts.stop()
         problems += media.compare(wanted, media.packets_of(ts.out), MILLISECOND, f"HTTP-TS {ts.stderr[-200:]}", key=False)
+    if hls:
         joined = folder / f"{clip.stem}-hls.ts"
         joined.write_bytes(hls.stop())
         problems += media.compare(wanted, media.packets_of(joined), MILLISECOND, "HLS", key=False)
@@ -132,5 +133,6 @@ class Material(unittest.TestCase):
             clip = pathlib.Path(folder) / "full-hd.flv"
             subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=30", "-f", "lavfi", "-i", "sine=r=44100", "-t", "30" if FULL else "6",
                             "-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "bframes=3:keyint=60:scenecut=0:cabac=1", "-b:v", "8M", "-c:a", "aac", clip], check=True)
-            problems = round_trip(mist, clip, None, False, pathlib.Path(folder))
+            (clip.parent / "out").mkdir()
+            problems = round_trip(mist, clip, None, False, clip.parent / "out")
             self.assertFalse(problems, "\n  " + "\n  ".join(problems))

@@ -95,7 +95,20 @@ fn ts(c: &mut Criterion) {
     let mut g = c.benchmark_group("ts");
     g.throughput(Throughput::Bytes(file.len() as u64));
     g.bench_function("demux", |b| b.iter(|| demux(black_box(&file))));
-    g.bench_function("mux", |b| {
+    // as for a viewer, whose bytes leave at once
+    g.bench_function("mux live", |b| {
+        let mut m = TsMuxer::new();
+        let mut out = Gather::new();
+        m.start(&tracks, None, &mut out).unwrap();
+        b.iter(|| {
+            for p in black_box(&packets) {
+                out.clear();
+                m.packet(p, &mut out).unwrap();
+            }
+        });
+    });
+    // as for a segment of ten seconds that is kept: fresh memory, most of it the kernel's work
+    g.bench_function("mux segment", |b| {
         b.iter(|| {
             let mut out = Gather::new();
             mux(&tracks, black_box(&packets), &mut out);

@@ -8,8 +8,13 @@
 pub mod api;
 pub mod args;
 pub mod config;
+pub mod drive;
+pub mod gate;
 pub mod http;
 pub mod log;
 pub mod registry;
+pub mod server;
 pub mod session;
+pub mod shared;
+pub mod stream;
 pub mod system;

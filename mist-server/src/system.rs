@@ -3,16 +3,64 @@
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Read};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Random bytes of the operating system, for seeds and secrets.
 ///
 /// # Errors
 /// The system has no `/dev/urandom`.
 pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    // Open once: it must go on working when descriptors run out.
+    static SOURCE: OnceLock<fs::File> = OnceLock::new();
+    let mut source = match SOURCE.get() {
+        Some(f) => f,
+        None => {
+            let f = fs::File::open("/dev/urandom")?;
+            SOURCE.get_or_init(|| f)
+        }
+    };
     let mut out = [0; N];
-    fs::File::open("/dev/urandom")?.read_exact(&mut out)?;
+    source.read_exact(&mut out)?;
     Ok(out)
+}
+
+/// Lets the process open as many descriptors as the system allows: a viewer is one.
+pub fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(e) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!("can't raise the limit of open files from {soft} to {hard}: {e}");
+    }
+}
+
+/// Why privileges could not be dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    /// No such user.
+    #[error("there is no such user")]
+    Unknown,
+    /// The system refused.
+    #[error("{0}")]
+    System(#[from] nix::Error),
+}
+
+/// Becomes another user, with that user's groups, in all threads and for good.
+///
+/// # Errors
+/// The user is unknown, or the system refuses.
+pub fn drop_privileges(user: &str) -> Result<(), PrivilegeError> {
+    use nix::unistd::{Uid, User, initgroups, setgid, setuid};
+    let u = User::from_name(user)?.ok_or(PrivilegeError::Unknown)?;
+    if Uid::effective() == u.uid {
+        return Ok(());
+    }
+    let name = std::ffi::CString::new(user).map_err(|_| PrivilegeError::Unknown)?;
+    initgroups(&name, u.gid)?;
+    setgid(u.gid)?;
+    setuid(u.uid)?;
+    Ok(())
 }
 
 /// Measures how busy the processors are between two calls.

@@ -165,6 +165,19 @@ impl StreamBuffer {
         }
     }
 
+    /// The descriptions of the cursor's tracks that the reader has not been given yet, before any packet: for outputs
+    /// that say at their start what will come.
+    pub fn announce(&self, c: &mut Cursor, out: &mut Vec<Media>) {
+        for h in &mut c.heads {
+            let Some(l) = self.lanes.get(h.lane).filter(|l| l.info.id == h.track) else { continue };
+            let info = h.peek(l).map_or(&l.info, |(_, info)| info);
+            if !h.seen.as_ref().is_some_and(|s| Arc::ptr_eq(s, info)) {
+                h.seen = Some(info.clone());
+                out.push(Media::Track(info.clone()));
+            }
+        }
+    }
+
     /// Reads up to `max` packets in decoding order over all tracks of the cursor into `out`, with each track's
     /// description before its first packet and whenever it changes.
     pub fn read(&self, c: &mut Cursor, out: &mut Vec<Media>, max: usize) -> Read {

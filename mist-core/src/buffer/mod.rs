@@ -315,7 +315,8 @@ impl StreamBuffer {
     /// The source stopped writing: what it left is finished, so that players get all of it. Another may start.
     pub fn source_stopped(&mut self) {
         self.has_source = false;
-        let end = self.main_lane().and_then(|i| self.lanes.get(i)).and_then(Lane::end);
+        // The last segment takes what other tracks have beyond the main one's end.
+        let end = self.lanes.iter().filter(|l| !l.gone).filter_map(Lane::end).max();
         for l in &mut self.lanes {
             if let Some(end) = l.end() {
                 l.close(end);

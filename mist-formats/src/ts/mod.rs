@@ -1,6 +1,15 @@
 //! MPEG transport streams: ISO/IEC 13818-1 (ITU-T H.222.0), with DVB's tables and descriptors (ETSI EN 300 468)
 //! and the mappings of H.264, HEVC, AAC, AC-3, Opus, timed ID3 and SCTE-35.
 //!
+//! # Reading
+//! [`TsDemuxer`](demux::TsDemuxer) reads packets of 188, 192 (M2TS) and 204 bytes from anywhere in a stream, and all
+//! elementary streams of one program: the first of the PAT or, if another program's PMT comes twice before the first
+//! one's comes (or only another one's ever does), that one. Further programs are a `Problem`. A track's id is its PID.
+//! Packets from before the PMT are kept up to a limit and read when it comes. Times are the stream's own stamps without
+//! their wraps, beginning with the first one as it is. Pictures before the first parameter sets are left out, with
+//! a `Problem`, as nothing can decode them. `PES_packet_length` ends a unit except for video, where the next access unit
+//! does: writers wrap it there at 64 KiB. What a lost packet was in is dropped up to the NAL unit or frame before.
+//!
 //! # Writing
 //! [`TsMuxer`](mux::TsMuxer) writes one program. Its stamps are a pure function of the packet's times,
 //! `(time × 90,000 + 126,000) mod 2^33`, so that what different muxers write of one stream (one a segment) fits

@@ -2,7 +2,7 @@
 
 use super::protocols;
 use super::{Api, Outcome, VERSION, unix_now};
-use crate::config::{member, triggers_run_commands};
+use crate::config::{member, object, triggers_run_commands};
 use serde_json::{Map, Value, json};
 
 /// Members that the server makes, and that a client only sends back.
@@ -75,7 +75,7 @@ fn shown(api: &Api) -> Value {
     let set = config.document().get("config").and_then(Value::as_object);
     let mut v = set.cloned().unwrap_or_default();
     let c = config.controller();
-    let controller = member_of(&mut v, "controller");
+    let controller = object(v.entry("controller").or_insert(Value::Null));
     controller.insert("interface".to_owned(), json!(c.interface));
     controller.insert("port".to_owned(), json!(c.port));
     controller.insert("username".to_owned(), json!(c.username));
@@ -94,13 +94,4 @@ fn shown(api: &Api) -> Value {
     v.insert("time".to_owned(), json!(unix_now()));
     v.insert("version".to_owned(), json!(VERSION));
     Value::Object(v)
-}
-
-fn member_of<'a>(of: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
-    let v = of.entry(key).or_insert_with(|| json!({}));
-    if !v.is_object() {
-        *v = json!({});
-    }
-    let Value::Object(m) = v else { unreachable!("made an object above") };
-    m
 }

@@ -1,7 +1,7 @@
 //! `streams`, `addstream`, `deletestream` (manual 4.1.4 to 4.1.6).
 
 use super::{Api, Outcome, StreamState};
-use crate::config::{StreamConfig, member, stream_runs_commands};
+use crate::config::{StreamConfig, member, object, stream_runs_commands};
 use mist_core::name::StreamName;
 use serde_json::{Map, Value, json};
 
@@ -75,16 +75,7 @@ fn part(out: &mut Outcome) -> &mut Map<String, Value> {
     if !out.answer.get("streams").is_some_and(Value::is_object) {
         out.answer.insert("streams".to_owned(), json!({INCOMPLETE: 1}));
     }
-    member_of(&mut out.answer, "streams")
-}
-
-fn member_of<'a>(answer: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
-    let v = answer.entry(key).or_insert_with(|| json!({}));
-    if !v.is_object() {
-        *v = json!({});
-    }
-    let Value::Object(m) = v else { unreachable!("made an object above") };
-    m
+    object(out.answer.entry("streams").or_insert(Value::Null))
 }
 
 /// The keys of a file that spell a name in another way, with the name. Few or none.

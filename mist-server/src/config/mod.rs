@@ -18,7 +18,7 @@ pub use model::{Config, Controller, Level, Problem, ProtocolConfig, StreamConfig
 pub(crate) use store::member;
 pub use store::{ConfigStore, LoadError, SaveError};
 pub use value::truthy;
-pub(crate) use value::{text, whole};
+pub(crate) use value::{object, text, whole};
 
 /// What flags and environment say. Accounts and the Prometheus passphrase go into the document, the rest only
 /// overrides it for this run.

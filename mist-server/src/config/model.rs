@@ -44,6 +44,8 @@ pub struct ProtocolConfig {
     pub interface: Option<String>,
     /// The entry as configured, `online` left out.
     pub raw: Map<String, Value>,
+    /// The output's own options in it, as text.
+    pub options: Vec<(String, String)>,
 }
 
 /// Where the API listens (`config.controller`), flags and environment applied.
@@ -415,15 +417,22 @@ impl ProtocolConfig {
                 .unwrap_or(d)
         });
         let interface = raw.get("interface").and_then(|v| text(v).ok().flatten());
-        Self { connector, port, interface, raw }
+        let own = raw.iter().filter(|(k, _)| !matches!(k.as_str(), "connector" | "port" | "interface"));
+        let options = own
+            .filter_map(|(k, v)| {
+                let v = match v {
+                    Value::Bool(b) => b.then(|| "1".to_owned()),
+                    v => text(v).ok().flatten(),
+                };
+                Some((k.clone(), v?))
+            })
+            .collect();
+        Self { connector, port, interface, raw, options }
     }
 
     /// An option's value as text.
-    pub fn option(&self, key: &str) -> Option<String> {
-        self.raw.get(key).and_then(|v| match v {
-            Value::Bool(b) => b.then(|| "1".to_owned()),
-            v => text(v).ok().flatten(),
-        })
+    pub fn option(&self, key: &str) -> Option<&str> {
+        self.options.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 }
 

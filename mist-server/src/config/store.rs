@@ -1,5 +1,6 @@
 //! The current configuration, told to whoever follows it, and its file.
 
+use super::value::object;
 use super::{Config, Overrides, limits};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File, OpenOptions};
@@ -230,8 +231,7 @@ fn write(path: &Path, doc: &Value) -> Result<(), SaveError> {
         .map_err(failed("making a file beside it"))?;
     if let Ok(old) = fs::metadata(&target) {
         // Saved by root, it stays readable for the user that the server runs as next time.
-        let (user, group) = (rustix::fs::Uid::from_raw(old.uid()), rustix::fs::Gid::from_raw(old.gid()));
-        let _ = rustix::fs::fchown(&file, Some(user), Some(group));
+        let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
     }
     let done = file
         .write_all(&text)
@@ -249,25 +249,13 @@ fn write(path: &Path, doc: &Value) -> Result<(), SaveError> {
 
 /// A member of the document that is an object, made if it isn't there.
 pub(crate) fn member<'d>(doc: &'d mut Value, key: &str) -> &'d mut Map<String, Value> {
-    if !doc.is_object() {
-        *doc = Value::Object(Map::new());
-    }
-    let Value::Object(top) = doc else { unreachable!("made an object above") };
-    let v = top.entry(key).or_insert(Value::Null);
-    if !v.is_object() {
-        *v = Value::Object(Map::new());
-    }
-    let Value::Object(m) = v else { unreachable!("made an object above") };
-    m
+    object(object(doc).entry(key).or_insert(Value::Null))
 }
 
 fn set_account(doc: &mut Value, user: &str, hash: &str) {
     // Other members of the account are kept.
-    let account = member(doc, "account").entry(user).or_insert_with(|| json!({}));
-    match account.as_object_mut() {
-        Some(a) => drop(a.insert("password".to_owned(), json!(hash))),
-        None => *account = json!({ "password": hash }),
-    }
+    let account = object(member(doc, "account").entry(user).or_insert(Value::Null));
+    account.insert("password".to_owned(), json!(hash));
 }
 
 #[cfg(test)]

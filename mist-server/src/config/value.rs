@@ -1,6 +1,6 @@
 //! Reading JSON values the way MistServer's clients write them: numbers as numbers or texts, flags as anything.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Whether a value means yes. MistServer takes numbers, texts and booleans.
 pub fn truthy(v: &Value) -> bool {
@@ -11,6 +11,15 @@ pub fn truthy(v: &Value) -> bool {
         Value::String(s) => !matches!(s.trim(), "" | "0" | "false" | "no" | "off"),
         Value::Array(_) | Value::Object(_) => true,
     }
+}
+
+/// The object that a value is, or is made now.
+pub(crate) fn object(v: &mut Value) -> &mut Map<String, Value> {
+    if !v.is_object() {
+        *v = Value::Object(Map::new());
+    }
+    let Value::Object(m) = v else { unreachable!("made an object above") };
+    m
 }
 
 /// A whole number, given as number or text. `Ok(None)` for null and an empty text, which unset a value.
