@@ -32,7 +32,7 @@ use tracing::{debug, info};
 
 /// The first read of a connection; grows to the other for peers that send a lot.
 const READ_MIN: usize = 1024;
-const READ_MAX: usize = 256 * 1024;
+const READ_MAX: usize = 64 * 1024;
 /// Asks of one connection that are being decided.
 const MAX_ASKS: usize = 16;
 /// How long the goodbye may take.

@@ -318,6 +318,8 @@ enum Step {
     Restart(i64, bool),
     /// The clock jumps by this many ms.
     Jump(i64),
+    /// Nothing comes for this many ms of the wall clock and the media.
+    Hole(i64),
     /// The picture changes its size.
     Resize(u32),
     /// A pause of the wall clock only, in ms.
@@ -327,6 +329,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (1..900i64, 1..400i64, 10..70i64).prop_map(|(f, g, ms)| Step::Play(f, g, ms)),
+        2 => (1..60i64, 1..20i64, 70..4000i64).prop_map(|(f, g, ms)| Step::Play(f, g, ms)),
+        2 => (0..12_000i64).prop_map(Step::Hole),
         1 => (0..10_000_000i64, any::<bool>()).prop_map(|(ms, keep)| Step::Restart(ms, keep)),
         1 => (-10_000_000..10_000_000i64).prop_map(Step::Jump),
         1 => (1..10u32).prop_map(Step::Resize),
@@ -385,6 +389,10 @@ fn run(steps: &[Step], limit: u8) {
                 t.params = Params::Video { width: n * 16, height: n * 9, fpks: 0 };
                 p.buffer.set_track(Arc::new(t));
             }
+            Step::Hole(ms) => {
+                media += ms;
+                p.wall += ms;
+            }
             Step::Pause(ms) => p.wall += ms,
         }
         look(&p, limit > 0);
@@ -394,7 +402,7 @@ fn run(steps: &[Step], limit: u8) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..Default::default() })]
 
     #[test]
     fn playlists_change_only_as_rfc_8216_allows(

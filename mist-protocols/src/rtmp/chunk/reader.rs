@@ -8,6 +8,9 @@ use bytes::Bytes;
 use mist_core::queue::Queue;
 use mist_core::session::SessionError;
 
+/// Messages from this size on are slices of what was read; smaller ones are copied.
+const SLICE_FROM: usize = 4096;
+
 /// What a peer does with the extended timestamp in chunks of type 3.
 ///
 /// RTMP 1.0 (5.3.1.3) repeats it; older Flash and several encoders leave it out.
@@ -330,7 +333,9 @@ impl ChunkReader {
     fn payload(&mut self, index: usize, left: usize) -> Result<Option<Message>, SessionError> {
         let Some(s) = self.streams.get_mut(index) else { return Ok(None) };
         let body = if s.partial.is_empty() && left == s.len && self.input.front().len() >= left {
-            self.input.take(left).unwrap_or_default()
+            let whole = self.input.take(left).unwrap_or_default();
+            // A small message, kept for the length of a stream's window, must not keep a whole read buffer with it.
+            if left < SLICE_FROM { Bytes::copy_from_slice(&whole) } else { whole }
         } else {
             let mut left = left;
             while left > 0 {
