@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info};
 
 /// How long connections may take to say goodbye when the server stops.
@@ -117,6 +117,7 @@ impl Server {
             pace: Arc::new(Pace::default()),
             config: config.clone(),
             stop: stopped,
+            counter: Arc::default(),
         };
         let listeners = Arc::new(Listeners::default());
         let controller = config.current().controller();
@@ -165,12 +166,12 @@ impl Server {
         self.shared.hub.shutdown();
         let all = async {
             let mut tick = tokio::time::interval(Duration::from_millis(20));
-            while !self.shared.sessions.is_empty() {
+            while self.shared.connections() > 0 {
                 tick.tick().await;
             }
         };
         if tokio::time::timeout(GOODBYE, all).await.is_err() {
-            debug!("{} sessions did not end in time", self.shared.sessions.len());
+            debug!("{} connections did not end in time", self.shared.connections());
         }
         self.tasks.shutdown().await;
     }
@@ -212,9 +213,8 @@ async fn serve_api(listener: TcpListener, api: Arc<Api>, shared: Shared) {
 
 /// Keeps the listeners as the configuration has them.
 async fn keep_listeners(shared: Shared, listeners: Arc<Listeners>, up: watch::Sender<bool>) {
-    let mut running: HashMap<String, (ProtocolConfig, AbortHandle)> = HashMap::new();
+    let mut running: HashMap<String, (ProtocolConfig, JoinHandle<()>)> = HashMap::new();
     let mut failed: HashMap<String, String> = HashMap::new();
-    let mut tasks = JoinSet::new();
     let mut changes = shared.config.subscribe();
     loop {
         let config = changes.borrow_and_update().clone();
@@ -224,15 +224,13 @@ async fn keep_listeners(shared: Shared, listeners: Arc<Listeners>, up: watch::Se
             .filter(|p| registry::output(&p.connector).is_some_and(|o| o.port.is_some()))
             .map(|p| (format!("{p:?}"), p.clone()))
             .collect();
-        running.retain(|k, (p, task)| {
-            let keep = wanted.contains_key(k);
-            if !keep {
-                info!("{}: no longer listening", p.connector);
-                task.abort();
-                listeners.down(p);
-            }
-            keep
-        });
+        for (_, (p, task)) in running.extract_if(|k, _| !wanted.contains_key(k)) {
+            info!("{}: no longer listening", p.connector);
+            listeners.down(&p);
+            task.abort();
+            // The port is free when the task is gone.
+            let _ = task.await;
+        }
         failed.retain(|k, _| wanted.contains_key(k));
         for (k, p) in wanted {
             if running.contains_key(&k) {
@@ -245,7 +243,7 @@ async fn keep_listeners(shared: Shared, listeners: Arc<Listeners>, up: watch::Se
                     info!("{} listens on {addr}", p.connector);
                     failed.remove(&k);
                     listeners.up(&p, addr);
-                    let task = tasks.spawn(serve(l, p.clone(), shared.clone(), listeners.clone()));
+                    let task = tokio::spawn(serve(l, p.clone(), shared.clone(), listeners.clone()));
                     running.insert(k, (p, task));
                 }
                 Err(e) => {
@@ -260,8 +258,11 @@ async fn keep_listeners(shared: Shared, listeners: Arc<Listeners>, up: watch::Se
         tokio::select! {
             r = changes.changed() => if r.is_err() { return },
             () = tokio::time::sleep(RETRY), if !failed.is_empty() => {}
-            () = shared.stopped() => return,
+            () = shared.stopped() => break,
         }
+    }
+    for (_, task) in running.into_values() {
+        task.abort();
     }
 }
 

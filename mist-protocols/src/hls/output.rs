@@ -18,14 +18,16 @@ pub struct Hls;
 
 /// How long caches may keep a playlist that still changes: less than any segment.
 const PLAYLIST_AGE: u32 = 1;
+/// How long a playlist with a single segment is held back: hls.js gives up waiting for an answer after ten seconds.
+const MAX_HOLD: std::time::Duration = std::time::Duration::from_secs(7);
 
 impl HttpOutput for Hls {
-    fn reply(&self, req: &HttpRequest<'_>, view: &StreamBuffer, _now: Now) -> Reply {
+    fn reply(&self, req: &HttpRequest<'_>, view: &StreamBuffer, now: Now) -> Reply {
         let answer = match req.rest.split_once('/') {
             None if req.rest == "index.m3u8" => multivariant(req, view),
             None => None,
             Some((ids, file)) => match (tracks(ids, view), file) {
-                (Some(t), "index.m3u8") => Some(media(req, view, &t)),
+                (Some(t), "index.m3u8") => Some(media(req, view, &t, now)),
                 (Some(t), segment) => self::segment(view, t, segment),
                 // A source that begins anew is about to say that it has these tracks again.
                 (None, "index.m3u8") if !view.tracks_known() => Some(not_yet(view)),
@@ -90,12 +92,24 @@ fn skip(req: &HttpRequest<'_>, view: &StreamBuffer, tracks: &[TrackId]) -> usize
     late.max(view.segments().len().saturating_sub(kept))
 }
 
-fn media(req: &HttpRequest<'_>, view: &StreamBuffer, tracks: &[TrackId]) -> Reply {
+fn media(req: &HttpRequest<'_>, view: &StreamBuffer, tracks: &[TrackId], now: Now) -> Reply {
     let skip = skip(req, view, tracks);
     if skip >= view.segments().len() {
         return not_yet(view);
     }
+    if starts_too_early(view, skip, now) {
+        return not_yet(view);
+    }
     document(view, playlist::media(view, skip, &playlist::carried(req.query)))
+}
+
+/// Whether a player that begins now would run dry: it has the one segment that there is played before the next one is
+/// finished. It is better off waiting for two, unless that takes longer than players wait for a playlist.
+fn starts_too_early(view: &StreamBuffer, skip: usize, now: Now) -> bool {
+    let mut listed = view.segments().skip(skip);
+    let (Some(first), None) = (listed.next(), listed.next()) else { return false };
+    let finished = first.unix.saturating_add(first.duration().to_std());
+    view.has_source() && now.unix.saturating_sub(finished) < MAX_HOLD
 }
 
 fn segment(view: &StreamBuffer, tracks: Tracks, name: &str) -> Option<Reply> {

@@ -1,7 +1,7 @@
 //! Listening sockets: bound as configured, told apart by what is on them, never the end of the server.
 
 use crate::config::ProtocolConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tracing::{debug, error};
 
 const BACKLOG: i32 = 4096;
+/// A peer that vanished while nothing was sent to it is found out after about twice this.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -26,6 +28,10 @@ fn open(addr: SocketAddr, both: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(s.into())
 }
 
+fn no_ipv6(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::AddrNotAvailable || e.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
+}
+
 /// Binds a listener. Every interface (no interface, `0.0.0.0` or `::`) means IPv6 as well where there is one.
 ///
 /// # Errors
@@ -36,7 +42,7 @@ pub async fn bind(interface: Option<&str>, port: u16) -> io::Result<TcpListener>
         let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         return match open(v6, true) {
             Ok(l) => Ok(l),
-            // No IPv6 here; a port in use shows again.
+            Err(e) if !no_ipv6(&e) => Err(e),
             Err(_) => open(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port), false),
         };
     }
@@ -55,8 +61,10 @@ pub async fn accept_loop(listener: &TcpListener, mut each: impl FnMut(TcpStream,
     loop {
         match listener.accept().await {
             Ok((io, peer)) => {
-                if let Err(e) = io.set_nodelay(true) {
-                    debug!(%peer, "no TCP_NODELAY: {e}");
+                let alive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
+                let set = io.set_nodelay(true).and_then(|()| SockRef::from(&io).set_tcp_keepalive(&alive));
+                if let Err(e) = set {
+                    debug!(%peer, "no TCP_NODELAY or keep-alive: {e}");
                 }
                 each(io, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
             }

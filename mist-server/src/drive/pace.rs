@@ -19,12 +19,12 @@ pub struct Pace {
     spread_ms: AtomicU32,
 }
 
-fn cpu_time() -> Duration {
+fn cpu_time() -> Option<Duration> {
     // utime and stime of /proc/self/stat count in 1/100 s on every Linux that exists; the read is cheap.
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().skip(11);
-    let mut next = || fields.next().and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
-    Duration::from_millis((next() + next()) * 10)
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(next()?.saturating_add(next()?).saturating_mul(10)))
 }
 
 impl Pace {
@@ -40,9 +40,12 @@ impl Pace {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let (c, t) = (cpu_time(), Instant::now());
-            let used = (c - cpu).as_secs_f64() / (t - at).as_secs_f64().max(0.001) / cores;
+            // Without a reading, say for want of descriptors, things stay as they are.
+            if let (Some(was), Some(is)) = (cpu, c) {
+                let used = is.saturating_sub(was).as_secs_f64() / (t - at).as_secs_f64().max(0.001) / cores;
+                self.adapt(used);
+            }
             (cpu, at) = (c, t);
-            self.adapt(used);
         }
     }
 

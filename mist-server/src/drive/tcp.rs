@@ -52,6 +52,8 @@ struct Play {
     paused: bool,
     /// Before this nothing is read, to merge deliveries under load.
     not_before: Option<Instant>,
+    /// Something was delivered since it was last waited for.
+    delivered: bool,
     lagged: u64,
     guard: SessionGuard,
 }
@@ -71,6 +73,8 @@ struct Driver<'a> {
     connector: &'static str,
     codecs: Codecs,
     session: Box<dyn Session>,
+    /// Tickets that are being decided.
+    asked: SmallVec<[Ticket; 1]>,
     plays: SmallVec<[Play; 1]>,
     publishes: SmallVec<[Publish; 1]>,
     kick: Arc<Notify>,
@@ -119,7 +123,9 @@ impl Driver<'_> {
                     }
                 }
                 Output::Ask(t, a) => {
-                    if !ask(t, a) {
+                    if ask(t, a) {
+                        self.asked.push(t);
+                    } else {
                         self.handle(Input::Answer(t, Answer::No(Refusal::Limit)));
                     }
                 }
@@ -175,6 +181,11 @@ impl Driver<'_> {
     }
 
     fn decided(&mut self, ticket: Ticket, verdict: Verdict) {
+        let Some(i) = self.asked.iter().position(|t| *t == ticket) else {
+            // Closed while it was decided: what the verdict holds is given back.
+            return;
+        };
+        self.asked.swap_remove(i);
         let answer = match verdict {
             Verdict::Publish { handle, publisher } => match self.open(handle.name().as_str(), Kind::Input) {
                 Some(guard) => {
@@ -240,6 +251,7 @@ impl Driver<'_> {
             video: true,
             paused: false,
             not_before: None,
+            delivered: false,
             lagged: 0,
             guard,
         });
@@ -248,6 +260,7 @@ impl Driver<'_> {
 
     fn control(&mut self, ticket: Ticket, c: Control) {
         if c == Control::Close {
+            self.asked.retain(|t| *t != ticket);
             self.plays.retain(|p| p.ticket != ticket);
             // Dropping the publisher is the end of the source; its last packets may have come with its goodbye.
             self.write();
@@ -301,6 +314,7 @@ impl Driver<'_> {
             match read {
                 Read::Ready => {
                     any = true;
+                    p.delivered = true;
                     p.view.mark_changed();
                 }
                 Read::Lagged => {
@@ -312,7 +326,7 @@ impl Driver<'_> {
                 }
                 Read::Empty if !over => {
                     let spread = self.shared.pace.spread();
-                    if !spread.is_zero() {
+                    if std::mem::take(&mut p.delivered) && !spread.is_zero() {
                         p.not_before = Some(Instant::now() + spread);
                     }
                 }
@@ -388,12 +402,14 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    let _counted = shared.connection();
     let mut d = Driver {
         shared,
         peer,
         connector,
         codecs,
         session,
+        asked: SmallVec::new(),
         plays: SmallVec::new(),
         publishes: SmallVec::new(),
         kick: Arc::new(Notify::new()),

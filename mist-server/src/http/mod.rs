@@ -10,10 +10,10 @@ use crate::shared::Shared;
 use body::Body;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,29 +27,17 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_HEAD: usize = 32 * 1024;
 /// Header lines of a request.
 const MAX_HEADERS: usize = 100;
-/// Streams of one HTTP/2 connection at a time.
-const MAX_H2_STREAMS: u32 = 64;
-/// Resets that a peer may cause before its HTTP/2 connection is cut.
-const MAX_H2_RESETS: usize = 64;
 /// How long running answers may go on when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut b = auto::Builder::new(TokioExecutor::new());
-    b.http1()
-        .timer(TokioTimer::new())
+fn builder() -> http1::Builder {
+    let mut b = http1::Builder::new();
+    b.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .keep_alive(true)
         .pipeline_flush(true);
-    b.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_H2_STREAMS)
-        .max_pending_accept_reset_streams(MAX_H2_RESETS)
-        .max_header_list_size(MAX_HEAD as u32)
-        .keep_alive_interval(HEAD_TIMEOUT)
-        .keep_alive_timeout(HEAD_TIMEOUT);
     b
 }
 
@@ -63,6 +51,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     F: Send + 'static,
 {
+    let _counted = shared.connection();
     let service = service_fn(move |req| {
         let r = answer(req);
         async move { Ok::<_, Infallible>(r.await) }

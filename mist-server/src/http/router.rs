@@ -14,17 +14,21 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use mist_core::http::{Cache, HttpRequest, PlaySpec, Reply, SegmentSpec};
 use mist_core::name::StreamName;
-use mist_core::registry::{FormatDef, Serve};
+use mist_core::registry::Serve;
 use mist_core::select::Selection;
 use mist_core::session::Refusal;
 use mist_core::url::percent_decode;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 /// Longest path and query.
 const MAX_URL: usize = 4096;
+
+/// An output that wants to wait is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What all requests of the listener need.
 #[derive(Debug)]
@@ -202,13 +206,16 @@ impl Router {
                     return document(&d);
                 }
                 Reply::Segment(spec) => return self.segment(call, &handle, &spec),
-                Reply::Play(spec) => return self.play(call, handle, &spec).await,
+                Reply::Play(spec) => return self.play(call, handle, &spec),
                 Reply::Wait { version } => {
                     let view = view.get_or_insert_with(|| handle.view());
+                    if Instant::now() >= until {
+                        return not_found();
+                    }
                     let news = view.wait_for(|b| b.version() >= version || b.ended());
-                    match timeout_at(until, news).await {
-                        Ok(Ok(b)) if !b.ended() => {}
-                        _ => return not_found(),
+                    // Some answers depend on the time as well: they are asked for again now and then.
+                    if let Ok(Err(_)) = timeout(ASK_AGAIN, news).await {
+                        return not_found();
                     }
                 }
                 Reply::Status(404) => return not_found(),
@@ -225,7 +232,12 @@ impl Router {
         let Some(format) = mist_formats::FORMATS.iter().find(|f| f.id == spec.format) else {
             return not_found();
         };
-        let parts = handle.segments.get_or_build(spec, || {
+        // As many as are listed stay available after they left the list.
+        let oldest = handle.peek(|b| {
+            let count = b.segments().len() as u64;
+            b.segments().next().map_or(0, |s| s.number.saturating_sub(count + 1))
+        });
+        let parts = handle.segments.get_or_build(spec, oldest, || {
             let gops = handle.peek(|b| collect_segment(spec, b))?;
             match build_segment(spec, format, &gops) {
                 Ok(p) => Some(p),
@@ -306,38 +318,14 @@ impl Router {
         })
     }
 
-    async fn play(&self, call: &Call<'_>, first: StreamHandle, spec: &PlaySpec) -> Response<Body> {
-        // The stream's own wait: until its tracks are known.
-        let (handle, mut view) = match self.shared.hub.watch(&call.name).await {
-            Ok(x) => x,
-            Err(why) => return refused(why),
-        };
-        drop(first);
-        let Some(format) = mist_formats::FORMATS.iter().find(|f| f.id == spec.format) else {
-            return not_found();
-        };
-        self.start(call, format, spec, handle, &mut view)
-    }
-
-    fn start(
-        &self,
-        call: &Call<'_>,
-        format: &FormatDef,
-        spec: &PlaySpec,
-        handle: StreamHandle,
-        view: &mut crate::stream::View,
-    ) -> Response<Body> {
-        let Some(make) = format.muxer else { return not_found() };
+    fn play(&self, call: &Call<'_>, handle: StreamHandle, spec: &PlaySpec) -> Response<Body> {
+        let format = mist_formats::FORMATS.iter().find(|f| f.id == spec.format);
+        let Some((format, make)) = format.and_then(|f| Some((f, f.muxer?))) else { return not_found() };
         let Some(guard) = self.open(call, false) else { return refused(Refusal::Limit) };
-        let selection = Selection::parse(call.req.query);
-        let codecs = call.output.connector.codecs;
+        let view = handle.view();
         let (cursor, tracks_version) = {
-            let b = view.borrow_and_update();
-            let ids: Vec<_> = selection.select(codecs, b.tracks()).iter().map(|t| t.id).collect();
-            if ids.is_empty() {
-                return refused(Refusal::NoTracks);
-            }
-            let mut c = b.cursor(ids);
+            let b = view.borrow();
+            let mut c = b.cursor(spec.tracks.iter().copied());
             if let Some(from) = spec.from {
                 b.seek(&mut c, from);
             }
@@ -346,11 +334,11 @@ impl Router {
         debug!(peer = %call.peer, connector = call.output.connector.name, stream = %call.name, "playing");
         let live = Live {
             shared: self.shared.clone(),
-            view: view.clone(),
+            view,
             handle,
             cursor,
-            selection,
-            codecs,
+            selection: Selection::parse(call.req.query),
+            codecs: call.output.connector.codecs,
             to: spec.to,
             muxer: make(),
             fresh: true,

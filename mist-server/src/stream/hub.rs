@@ -1,7 +1,7 @@
 //! From a name to a stream that is alive: made when somebody publishes or watches, gone when nobody does.
 
 use super::live::{LiveStream, Publisher, View};
-use super::{LINGER, MAX_STREAMS, SOURCE_WAIT, TAKEOVER_WAIT, source};
+use super::{ENDED, LINGER, MAX_STREAMS, SOURCE_WAIT, TAKEOVER_WAIT, source};
 use crate::config::{Config, ConfigStore, StreamConfig};
 use mist_core::name::StreamName;
 use mist_core::session::Refusal;
@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -24,8 +25,17 @@ struct Entry {
     users: usize,
     /// When the last user or source left.
     idle_since: Option<Instant>,
-    /// Ends the server's own source, such as a clip in a loop.
-    source: Option<Arc<Notify>>,
+    /// The server's own source, such as a clip in a loop, and how to end it.
+    source: Option<(Arc<Notify>, JoinHandle<()>)>,
+}
+
+impl Entry {
+    fn close(&self) {
+        if let Some((stop, _)) = &self.source {
+            stop.notify_one();
+        }
+        self.stream.close();
+    }
 }
 
 /// All streams that are alive.
@@ -113,30 +123,30 @@ impl Hub {
 
     /// Takes a stream away: its publisher and viewers end.
     fn remove(&self, name: &str) {
-        let Some(e) = self.lock().remove(name) else { return };
-        if let Some(s) = &e.source {
-            s.notify_one();
+        let e = self.lock().remove(name);
+        if let Some(e) = e {
+            e.close();
         }
-        e.stream.kick_publisher();
-        e.stream.end();
     }
 
     /// Forgets what nobody has used for a while.
     fn sweep(&self) {
-        let mut old = Vec::new();
-        for (name, e) in &*self.lock() {
+        self.lock().retain(|name, e| {
             let c = e.stream.config();
             let linger = if c.resume { LINGER + Duration::from_millis(c.dvr_ms) } else { LINGER };
-            let idle = e.idle_since.is_some_and(|t| t.elapsed() >= linger);
+            // Viewers that wait for a source to come back wait as long, and are then told that it was the end.
+            if e.stream.away().is_some_and(|t| t >= linger) {
+                e.stream.end();
+            }
+            let idle = e.users == 0 && e.idle_since.is_some_and(|t| t.elapsed() >= linger + ENDED);
             let stays = c.always_on && e.source.is_some();
             if idle && !stays {
-                old.push(name.clone());
+                debug!(stream = name, "idle: forgetting it");
+                e.close();
+                return false;
             }
-        }
-        for name in old {
-            debug!(stream = name, "idle: forgetting it");
-            self.remove(&name);
-        }
+            true
+        });
     }
 
     /// The configuration that a name runs by.
@@ -163,10 +173,11 @@ impl Hub {
         e.users += 1;
         e.idle_since = None;
         let handle = StreamHandle { stream: e.stream.clone(), hub: self.me.clone() };
-        if e.source.is_none() && source::is_own(&config.source) {
+        let running = e.source.as_ref().is_some_and(|(_, task)| !task.is_finished());
+        if !running && source::is_own(&config.source) {
             let stop = Arc::new(Notify::new());
-            e.source = Some(stop.clone());
-            tokio::spawn(source::run(handle.stream.clone(), stop));
+            let task = tokio::spawn(source::run(handle.stream.clone(), stop.clone()));
+            e.source = Some((stop, task));
         }
         Ok(handle)
     }
@@ -207,9 +218,12 @@ impl Hub {
     pub async fn watch(&self, name: &StreamName) -> Result<(StreamHandle, View), Refusal> {
         let handle = self.open(name)?;
         let mut view = handle.view();
-        let ready = view.wait_for(|b| b.ended() || (b.has_source() && b.tracks().next().is_some()));
+        let ready = view.wait_for(|b| {
+            let known = b.has_source() && b.tracks_known() && b.tracks().next().is_some();
+            known || (b.ended() && handle.is_closed())
+        });
         match timeout(SOURCE_WAIT, ready).await {
-            Ok(Ok(b)) if !b.ended() => {}
+            Ok(Ok(b)) if b.has_source() => {}
             _ => return Err(Refusal::Offline),
         }
         Ok((handle, view))

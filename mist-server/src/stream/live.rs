@@ -7,7 +7,7 @@ use mist_core::media::Media;
 use mist_core::name::StreamName;
 use mist_core::time::{self, Now, Timestamp};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
@@ -26,8 +26,19 @@ pub fn now() -> Now {
 /// A reader's access to a stream's buffer, which also wakes it.
 pub type View = watch::Receiver<StreamBuffer>;
 
-#[derive(Debug)]
+/// Who writes. Its lock is held over what is done to the buffer on a writer's behalf, so that one writer's end
+/// never comes after the next one's beginning.
+#[derive(Debug, Default)]
 struct Slot {
+    now: Option<Writer>,
+    /// When the last one left.
+    left: Option<Instant>,
+    /// The stream is taken away: nobody writes it again.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Writer {
     id: u64,
     /// Asks the publisher's session to end.
     kick: Arc<Notify>,
@@ -40,7 +51,7 @@ pub struct LiveStream {
     buffer: watch::Sender<StreamBuffer>,
     /// What is built once for all viewers.
     pub segments: SegmentCache,
-    publisher: Mutex<Option<Slot>>,
+    writer: Mutex<Slot>,
     ids: AtomicU64,
     /// When the publisher sent something last, in ms since `made`.
     last_data: AtomicU64,
@@ -72,7 +83,7 @@ impl LiveStream {
             name,
             buffer,
             segments: SegmentCache::default(),
-            publisher: Mutex::new(None),
+            writer: Mutex::default(),
             ids: AtomicU64::new(1),
             last_data: AtomicU64::new(0),
             made: now.instant,
@@ -98,6 +109,7 @@ impl LiveStream {
             let first = b.options().first_number;
             b.set_options(buffer_options(&config, first));
         });
+        self.segments.clear_documents();
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
@@ -116,9 +128,19 @@ impl LiveStream {
         self.made_unix
     }
 
-    /// Somebody writes to it.
-    pub fn has_publisher(&self) -> bool {
-        self.publisher.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    fn writer(&self) -> MutexGuard<'_, Slot> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long its source has been away; `None` while there is one, or if there never was.
+    pub(super) fn away(&self) -> Option<Duration> {
+        let slot = self.writer();
+        slot.left.filter(|_| slot.now.is_none()).map(|t| t.elapsed())
+    }
+
+    /// It was taken away.
+    pub(super) fn is_closed(&self) -> bool {
+        self.writer().closed
     }
 
     fn silent_for(&self) -> Duration {
@@ -129,8 +151,11 @@ impl LiveStream {
     /// Becomes its publisher, unless there is one that is alive. `kick` is told to end when somebody else takes over
     /// or the stream is removed.
     pub fn try_publish(self: &Arc<Self>, kick: &Arc<Notify>) -> Option<Publisher> {
-        let mut slot = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = &*slot {
+        let mut slot = self.writer();
+        if slot.closed {
+            return None;
+        }
+        if let Some(old) = &slot.now {
             if self.silent_for() < super::SILENT_PUBLISHER {
                 return None;
             }
@@ -138,26 +163,34 @@ impl LiveStream {
             old.kick.notify_one();
         }
         let id = self.ids.fetch_add(1, Relaxed);
-        *slot = Some(Slot { id, kick: kick.clone() });
+        slot.now = Some(Writer { id, kick: kick.clone() });
         self.touch();
         let keep = self.config().resume;
         self.buffer.send_modify(|b| b.source_started(keep));
-        self.segments.clear_documents();
+        if !keep {
+            self.segments.clear();
+        }
         drop(slot);
         self.changed.notify_waiters();
         Some(Publisher { stream: self.clone(), id })
     }
 
-    /// Asks the publisher to end.
-    pub fn kick_publisher(&self) {
-        if let Some(s) = &*self.publisher.lock().unwrap_or_else(PoisonError::into_inner) {
-            s.kick.notify_one();
+    /// Takes it away: the publisher is asked to end, viewers end, nobody publishes again.
+    pub(super) fn close(&self) {
+        let mut slot = self.writer();
+        slot.closed = true;
+        if let Some(w) = &slot.now {
+            w.kick.notify_one();
         }
+        self.buffer.send_modify(StreamBuffer::end);
     }
 
-    /// Nothing will ever follow: viewers end.
+    /// Its source has been away for too long: viewers end. A source may still come back.
     pub(super) fn end(&self) {
-        self.buffer.send_modify(StreamBuffer::end);
+        let slot = self.writer();
+        if slot.now.is_none() && !self.peek(StreamBuffer::ended) {
+            self.buffer.send_modify(StreamBuffer::end);
+        }
     }
 
     fn touch(&self) {
@@ -181,12 +214,10 @@ impl Publisher {
     /// Writes what a source says, in order, with one lock and at most one wake-up. Drains `media`. False when
     /// somebody else has taken over.
     pub fn write(&self, media: &mut Vec<Media>, now: Now) -> bool {
-        {
-            let slot = self.stream.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-            if slot.as_ref().is_none_or(|s| s.id != self.id) {
-                media.clear();
-                return false;
-            }
+        let slot = self.stream.writer();
+        if slot.closed || slot.now.as_ref().is_none_or(|w| w.id != self.id) {
+            media.clear();
+            return false;
         }
         self.stream.touch();
         self.stream.buffer.send_if_modified(|b| {
@@ -217,11 +248,12 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        let mut slot = self.stream.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.as_ref().is_some_and(|s| s.id == self.id) {
-            *slot = None;
-            drop(slot);
+        let mut slot = self.stream.writer();
+        if slot.now.as_ref().is_some_and(|w| w.id == self.id) {
+            slot.now = None;
+            slot.left = Some(Instant::now());
             self.stream.buffer.send_modify(StreamBuffer::source_stopped);
+            drop(slot);
             self.stream.changed.notify_waiters();
         }
     }

@@ -10,8 +10,9 @@ use mist_core::registry::FormatDef;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Segments of one stream that are kept built.
+/// Segments of one stream that are kept built, and their bytes.
 const MAX_SEGMENTS: usize = 128;
+const MAX_BYTES: usize = 128 << 20;
 /// Documents of one stream that are kept, and the longest request that is a key.
 const MAX_DOCUMENTS: usize = 64;
 const MAX_KEY: usize = 256;
@@ -38,13 +39,21 @@ pub struct SegmentCache {
 
 impl SegmentCache {
     /// The segment, built by whoever asks first. `None` if its media is gone or can't be muxed.
-    pub fn get_or_build(&self, spec: &SegmentSpec, build: impl FnOnce() -> Option<Parts>) -> Option<Parts> {
+    /// Those before `oldest` are forgotten: nobody can ask for them any more.
+    pub fn get_or_build(
+        &self,
+        spec: &SegmentSpec,
+        oldest: u64,
+        build: impl FnOnce() -> Option<Parts>,
+    ) -> Option<Parts> {
         let slot = {
             let mut map = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(s) = map.get(spec) {
                 s.clone()
             } else {
-                while map.len() >= MAX_SEGMENTS {
+                map.retain(|k, _| k.number >= oldest);
+                let built = |s: &Slot| s.get().and_then(Option::as_ref).map_or(0, Parts::len);
+                while map.len() >= MAX_SEGMENTS || map.values().map(built).sum::<usize>() > MAX_BYTES {
                     let Some(oldest) = map.keys().min_by_key(|k| k.number).cloned() else { break };
                     map.remove(&oldest);
                 }
@@ -77,6 +86,12 @@ impl SegmentCache {
             }
         }
         map.insert(key.to_owned(), (version, document));
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.clear_documents();
     }
 
     /// Forgets all documents.

@@ -13,6 +13,8 @@ use tracing::{info, warn};
 
 /// The source of the stream that `--demo` adds.
 pub const DEMO: &str = "demo:";
+/// Packets that are written in one go when late.
+const CATCH_UP: usize = 64;
 static CLIP: &[u8] = include_bytes!("../../assets/demo.flv");
 
 /// Whether the server writes streams with this source itself.
@@ -78,6 +80,13 @@ async fn play(publisher: &Publisher, clip: &(Vec<Media>, Vec<Packet>, Duration))
             }
             let p = Packet { dts: Timestamp::ZERO + at, ..p.clone() };
             batch.push(Media::Packet(p));
+            if batch.len() >= CATCH_UP {
+                // Far behind, after a pause of the machine: others must get their turn.
+                if !publisher.write(&mut batch, now()) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
         }
         offset += *length;
     }
