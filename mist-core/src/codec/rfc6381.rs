@@ -40,9 +40,9 @@ pub fn codec_string(t: &TrackInfo) -> Option<String> {
             let object = Asc::parse(&t.init).ok()?.shown_object_type();
             Some(format!("mp4a.40.{object}"))
         }
-        // ISO/IEC 13818-3 is what has the sample rates below 32 kHz.
-        Codec::Mp3 | Codec::Mp2 if (1..32_000).contains(&t.rate()) => fixed("mp4a.69"),
-        Codec::Mp3 | Codec::Mp2 => fixed("mp4a.6B"),
+        // By audio object type, as Apple's authoring rules and hls.js have it; `mp4a.6B` says the same in MP4 terms.
+        Codec::Mp3 => fixed("mp4a.40.34"),
+        Codec::Mp2 => fixed("mp4a.40.33"),
         Codec::Ac3 => fixed("ac-3"),
         Codec::Eac3 => fixed("ec-3"),
         Codec::Dts => fixed("dtsc"),
@@ -150,8 +150,8 @@ mod tests {
             (Codec::H264, &[1, 0x64, 0, 0x1f, 0xff], 0, "avc1.64001f"),
             (Codec::Aac, &[0x12, 0x10], 44_100, "mp4a.40.2"),
             (Codec::Aac, &[0xeb, 0x09, 0x88, 0], 48_000, "mp4a.40.29"),
-            (Codec::Mp3, &[], 44_100, "mp4a.6B"),
-            (Codec::Mp3, &[], 22_050, "mp4a.69"),
+            (Codec::Mp3, &[], 44_100, "mp4a.40.34"),
+            (Codec::Mp2, &[], 48_000, "mp4a.40.33"),
             (Codec::Av1, &[0x81, 8, 0x0c, 0], 0, "av01.0.08M.08"),
             (Codec::Vp9, &[1, 0, 0, 0, 2, 31, 0xa2, 1, 1, 1, 0, 0], 0, "vp09.02.31.10"),
             (Codec::Opus, &[], 48_000, "opus"),
@@ -164,7 +164,7 @@ mod tests {
         for &c in Codec::ALL {
             if let Some(s) = string(c, &[], 0) {
                 let back = codec(&s).unwrap();
-                assert!(back == c || (c, back) == (Codec::Mp2, Codec::Mp3), "{s}");
+                assert_eq!(back, c, "{s}");
             }
         }
     }
