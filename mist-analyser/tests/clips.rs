@@ -181,7 +181,7 @@ fn what_cannot_be_read_is_said_in_one_line() {
     let flv = clip("tests/media/audio-only.flv");
     for (args, why) in [
         (&["/does/not/exist.flv"][..], "No such file"),
-        (&[source.as_str()], "not a known format"),
+        (&[source.as_str()], "not a known format; it begins with \"[workspace]\\nmembers"),
         (&[dir.as_str()], "directory"),
         (&["--format", "nut", flv.as_str()], "no format nut; there are: FLV, TS"),
         (&["http://localhost/x.ts"], "curl -N URL"),
