@@ -150,8 +150,16 @@ fn open(args: &Args) -> Result<(Source, &'static FormatDef), String> {
             if head.is_empty() {
                 return Err("empty".to_owned());
             }
-            probe(FORMATS, &head).ok_or("not a known format")?
+            probe(FORMATS, &head).ok_or_else(|| unknown(&head))?
         }
     };
     Ok((source, format))
+}
+
+/// What is said of a source that no format claims: how it begins tells at once what it is instead, such as the message
+/// of a server that has refused.
+fn unknown(head: &[u8]) -> String {
+    const SHOWN: usize = 48;
+    let start = head.get(..SHOWN).unwrap_or(head).escape_ascii();
+    format!("not a known format; it begins with \"{start}\"")
 }

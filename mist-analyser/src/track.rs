@@ -48,6 +48,11 @@ pub(crate) struct Times {
     pub(crate) last_dts: Timestamp,
     /// Of the last packet, zero where the container has none.
     last_duration: Duration,
+    /// Sum of all steps from one decoding time to the next but those that go back: what was played, also where the
+    /// clock starts anew.
+    covered: Duration,
+    /// How many steps that were.
+    steps: u64,
 }
 
 /// One track.
@@ -88,22 +93,24 @@ impl Track {
 
     /// Average distance of packets by decoding time; zero where unknown.
     fn distance(&self) -> Duration {
-        let Some(t) = self.times.filter(|_| self.packets > 1) else { return Duration::ZERO };
-        let n = i64::try_from(self.packets - 1).unwrap_or(i64::MAX);
-        Duration::from_ticks((t.last_dts - t.first_dts).ticks() / n)
+        let Some(t) = self.times else { return Duration::ZERO };
+        Duration::from_ticks(t.covered.ticks() / i64::try_from(t.steps.max(1)).unwrap_or(i64::MAX))
+    }
+
+    /// How long the last packet is shown, as far as that is known.
+    fn last_duration(&self) -> Duration {
+        self.times.map(|t| t.last_duration).filter(|d| *d > Duration::ZERO).unwrap_or_else(|| self.distance())
     }
 
     /// When the first packet is shown, and when the last one ends.
     pub(crate) fn span(&self) -> Option<(Timestamp, Timestamp)> {
         let t = self.times?;
-        let last = if t.last_duration > Duration::ZERO { t.last_duration } else { self.distance() };
-        Some((t.min_pts, t.max_pts + last))
+        Some((t.min_pts, t.max_pts + self.last_duration()))
     }
 
     /// Bits a second on average.
     pub(crate) fn bit_rate(&self) -> Option<f64> {
-        let (from, to) = self.span()?;
-        let seconds = (to - from).as_secs_f64();
+        let seconds = (self.times?.covered + self.last_duration()).as_secs_f64();
         (seconds > 0.0).then(|| self.bytes as f64 * 8.0 / seconds)
     }
 
@@ -150,7 +157,9 @@ impl Track {
     fn count(&mut self, p: &Packet) {
         if p.key {
             self.keyframes += 1;
-            if let Some((time, before)) = self.key.replace((p.dts, self.packets)) {
+            let before = self.key.replace((p.dts, self.packets));
+            // What lies around a clock that starts anew is no GOP.
+            if let Some((time, packets)) = before.filter(|(time, _)| p.dts >= *time) {
                 let len = p.dts - time;
                 let g = self.gops.get_or_insert(Gops {
                     count: 0,
@@ -163,7 +172,7 @@ impl Track {
                 g.min = g.min.min(len);
                 g.max = g.max.max(len);
                 g.total += len;
-                g.packets += self.packets - before;
+                g.packets += self.packets - packets;
             }
         }
         self.packets += 1;
@@ -177,7 +186,13 @@ impl Track {
             first_dts: p.dts,
             last_dts: p.dts,
             last_duration: p.duration,
+            covered: Duration::ZERO,
+            steps: 0,
         });
+        if p.dts >= t.last_dts && self.packets > 1 {
+            t.covered += p.dts - t.last_dts;
+            t.steps += 1;
+        }
         self.reordered |= pts < t.last_pts && self.info.codec.kind() == Kind::Video && p.dts >= t.last_dts;
         t.last_pts = pts;
         t.min_pts = t.min_pts.min(pts);

@@ -181,7 +181,7 @@ fn what_cannot_be_read_is_said_in_one_line() {
     let flv = clip("tests/media/audio-only.flv");
     for (args, why) in [
         (&["/does/not/exist.flv"][..], "No such file"),
-        (&[source.as_str()], "not a known format"),
+        (&[source.as_str()], "not a known format; it begins with \"[workspace]\\nmembers"),
         (&[dir.as_str()], "directory"),
         (&["--format", "nut", flv.as_str()], "no format nut; there are: FLV, TS"),
         (&["http://localhost/x.ts"], "curl -N URL"),
@@ -250,4 +250,31 @@ fn problems_of_timing_are_found_and_named() {
     assert_eq!(problems_of(cut), (1, vec!["truncated".into()]));
     let empty = |tags: &mut Vec<Vec<u8>>| tags.truncate(1);
     assert_eq!(problems_of(empty), (1, vec!["no-media".into()]));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_does_not_grow_with_the_input() {
+    const LIMIT_KB: u64 = 32 * 1024;
+    let clip = std::fs::read(clip("tests/media/h264-ac3.ts")).unwrap();
+    let mut child =
+        common::program(&["--json", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let rounds = 2 * LIMIT_KB * 1024 / clip.len() as u64;
+    for _ in 0..rounds {
+        to.write_all(&clip).unwrap();
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < LIMIT_KB, "{peak} kB");
+    drop(to);
+    let v = json(&String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap());
+    // The clock starts anew every time, which is said, and counted where it is said too often.
+    assert_eq!(v["problem_counts"]["time-back"], (rounds - 1) * 2);
+    assert_eq!(v["tracks"][1]["packets"], rounds * 125);
+    let gop = &v["tracks"][0]["gop"];
+    assert_eq!((&gop["min_ms"], &gop["max_ms"]), (&2000.0.into(), &2000.0.into()));
+    let rate = v["tracks"][1]["bit_rate"].as_f64().unwrap();
+    assert!((rate - 48_000.0).abs() < 1000.0, "{rate}");
 }

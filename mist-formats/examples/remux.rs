@@ -1,84 +1,58 @@
-//! Any container to any other, with the registry and blocking files: `remux INPUT OUTPUT`.
+//! Any container to any other: `remux INPUT OUTPUT`. What this shows: a third party needs nothing but bytes and a loop.
 //!
-//! What this shows: a third party needs nothing but bytes and a loop.
+//! To keep it short, files lie in memory as a whole, and a track has one description from start to end.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::print_stderr,
-    reason = "the I/O that the library leaves to its user"
-)]
+#![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "I/O is left to the user")]
 
+use bytes::Bytes;
 use mist_core::format::{Demuxed, Want};
 use mist_core::gather::Gather;
 use mist_core::media::Media;
 use mist_core::registry::{choose, probe};
 use mist_formats::FORMATS;
-use std::error::Error;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::{collections::BTreeMap, path::PathBuf};
 
-/// Packets that are looked at to learn which tracks there are.
-const PROBED: usize = 200;
-
-fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<_> = std::env::args().skip(1).collect();
-    let [input, output] = args.as_slice() else { return Err("usage: remux INPUT OUTPUT".into()) };
-    let mut input = File::open(input)?;
-    let mut buf = vec![0; 1 << 16];
-    let n = input.read(&mut buf)?;
-    let from = probe(FORMATS, &buf[..n]).and_then(|f| f.demuxer).ok_or("unknown input")?;
-    input.rewind()?;
-    let ending = Path::new(output).extension().and_then(|e| e.to_str()).unwrap_or_default();
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args_os().skip(1).map(PathBuf::from);
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../mist-server/assets/demo.flv");
+    let input: Bytes = std::fs::read(args.next().unwrap_or_else(|| clip.into()))?.into();
+    let output = args.next().unwrap_or_else(|| std::env::temp_dir().join("remuxed.ts"));
+    let from = probe(FORMATS, &input).and_then(|f| f.demuxer).ok_or("unknown input")?;
+    let ending = output.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let to = FORMATS.iter().find(|f| f.extensions.contains(&ending)).ok_or("unknown output")?;
-    let (mut demuxer, mut muxer) = (from(), to.muxer.ok_or("can't be written")?());
-    let (mut tracks, mut waiting, mut started) = (Vec::new(), Vec::new(), false);
-    let (mut file, mut out, mut at) = (File::create(output)?, Gather::new(), 0);
+
+    let (mut demuxer, mut at) = (from(), 0);
+    let (mut tracks, mut packets) = (BTreeMap::new(), Vec::new());
     loop {
-        let media = demuxer.poll()?;
-        let ended = matches!(media, Demuxed::End);
-        match media {
+        match demuxer.poll()? {
+            Demuxed::End => break,
+            Demuxed::Problem(e) => eprintln!("{e}"),
+            Demuxed::Media(Media::Track(t)) => drop(tracks.insert(t.id, t)),
+            Demuxed::Media(Media::Packet(p)) => packets.push(p),
             Demuxed::Need(want) => {
                 if let Want::At { offset, .. } = want {
-                    at = input.seek(SeekFrom::Start(offset))?;
+                    at = usize::try_from(offset)?.min(input.len());
                 }
-                match input.read(&mut buf)? {
-                    0 => demuxer.end(),
-                    n => demuxer.push(at, buf[..n].to_vec().into()),
+                match input.slice(at..) {
+                    rest if rest.is_empty() => demuxer.end(),
+                    rest => demuxer.push(at as u64, rest),
                 }
-                at = input.stream_position()?;
+                at = input.len();
             }
-            Demuxed::Media(Media::Track(t)) if started => muxer.track(&t, &mut out)?,
-            Demuxed::Media(Media::Track(t)) => {
-                tracks.retain(|o: &std::sync::Arc<mist_core::media::TrackInfo>| o.id != t.id);
-                tracks.push(t);
-            }
-            Demuxed::Media(Media::Packet(p)) => waiting.push(p),
-            Demuxed::Problem(e) => eprintln!("{e}"),
             _ => {}
         }
-        if !started && (ended || waiting.len() >= PROBED) {
-            tracks = choose(to.output.ok_or("no output")?.codecs, &tracks);
-            muxer.start(&tracks, None, &mut out)?;
-            started = true;
-        }
-        if started {
-            for p in waiting.drain(..).filter(|p| tracks.iter().any(|t| t.id == p.track)) {
-                muxer.packet(&p, &mut out)?;
-            }
-            file.write_all(&out.to_vec())?;
-            out.clear();
-        }
-        if ended {
-            break;
-        }
+    }
+
+    let tracks = choose(to.output.ok_or("no output")?.codecs, &tracks.into_values().collect::<Vec<_>>());
+    let (mut muxer, mut out) = (to.muxer.ok_or("can't be written")?(), Gather::new());
+    muxer.start(&tracks, None, &mut out)?;
+    for p in packets.iter().filter(|p| tracks.iter().any(|t| t.id == p.track)) {
+        muxer.packet(p, &mut out)?;
     }
     let patches = muxer.finish(&mut out)?;
-    file.write_all(&out.to_vec())?;
+    let mut file = out.to_vec();
     for p in patches {
-        file.seek(SeekFrom::Start(p.offset))?;
-        file.write_all(&p.data)?;
+        file[p.offset as usize..][..p.data.len()].copy_from_slice(&p.data);
     }
-    Ok(())
+    Ok(std::fs::write(output, file)?)
 }

@@ -192,6 +192,29 @@ mod tests {
         assert!(parts.iter().any(|b| b.as_ptr() == p.data.as_ptr()));
     }
 
+    /// ffmpeg takes `onMetaData` at a later time than 0 for a text track, whenever the viewer joined.
+    #[test]
+    fn metadata_is_at_zero_and_comes_once_also_in_the_middle_of_a_stream() {
+        let mut m = Muxer::new();
+        let mut out = Gather::new();
+        m.start(&[sound(&[0x12, 0x10])], None, &mut out).unwrap();
+        for ms in 0..3 {
+            m.packet(&packet(3_600_000 + ms * 20), &mut out).unwrap();
+        }
+        m.track(&sound(&[0x11, 0x90]), &mut out).unwrap();
+        m.packet(&packet(3_600_060), &mut out).unwrap();
+        let file = out.to_vec();
+        let (mut at, mut scripts) = (13, Vec::new());
+        while at < file.len() {
+            let len = u32::from_be_bytes([0, file[at + 1], file[at + 2], file[at + 3]]) as usize;
+            if file[at] == 18 {
+                scripts.push(u32::from_be_bytes([file[at + 7], file[at + 4], file[at + 5], file[at + 6]]));
+            }
+            at += len + HEAD + 4;
+        }
+        assert_eq!(scripts, [0]);
+    }
+
     #[test]
     fn a_track_that_changes_gets_a_new_sequence_header() {
         let mut m = Muxer::new();
