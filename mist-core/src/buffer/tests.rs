@@ -352,6 +352,17 @@ fn segments_that_start_between_packets_are_kept_as_long_as_others() {
     assert!(first.start - gone.start < Duration::from_millis(40));
     let v = in_segments(&w.b, 1);
     assert!(v.windows(2).all(|w| w[1] - w[0] == 40), "every picture once");
+    // Where the bound drops media, only what lost some is gone.
+    let mut options = *w.b.options();
+    options.limits.bytes = w.b.bytes() / 2;
+    w.b.set_options(options);
+    w.av(120_000, 160_000, 1_000_000);
+    let oldest = (0..).find_map(|n| w.b.find_segment(n)).expect("segments");
+    let first = w.b.first_dts(TrackId(1)).expect("pictures");
+    assert!(
+        oldest.start <= first && first - oldest.start < Duration::from_millis(40),
+        "{first:?} {oldest:?}"
+    );
 }
 
 #[test]
