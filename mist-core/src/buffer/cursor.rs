@@ -192,15 +192,18 @@ impl StreamBuffer {
     /// Reads up to `max` packets, and no further than [`READ_BYTES`], in decoding order over all tracks of the cursor into
     /// `out`, with each track's description before its first packet and whenever it changes.
     pub fn read(&self, c: &mut Cursor, out: &mut Vec<Media>, max: usize) -> Read {
-        let lagged = c.heads.iter().any(|h| self.lane_of(h).is_some_and(|l| h.gop < l.first));
-        if lagged {
-            let fell_out =
-                c.heads.iter().any(|h| self.lane_of(h).is_some_and(|l| h.gop < l.first && !l.is_empty()));
-            self.go_live(c);
-            if fell_out {
-                c.skipped += 1;
-                return Read::Lagged;
+        let mut fell_out = false;
+        for h in &mut c.heads {
+            if let Some(l) = self.lane_of(h).filter(|l| h.gop < l.first) {
+                fell_out |= !l.is_empty();
+                // A track that is all gone has nothing to go on at: the others stay where they are.
+                (h.gop, h.index) = (l.open_seq(), 0);
             }
+        }
+        if fell_out {
+            self.go_live(c);
+            c.skipped += 1;
+            return Read::Lagged;
         }
         let (mut n, mut bytes) = (0, 0usize);
         while n < max && bytes < READ_BYTES {
