@@ -2,10 +2,14 @@
 
 use super::lane::Lane;
 use super::{Read, StreamBuffer};
+use crate::media::Kind;
 use crate::media::{Media, Packet, TrackId, TrackInfo};
 use crate::time::Timestamp;
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// A read ends with the packet that makes it as large as this.
+pub const READ_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
 struct Head {
@@ -22,7 +26,7 @@ struct Head {
 #[derive(Debug, Clone, Default)]
 pub struct Cursor {
     heads: SmallVec<[Head; 2]>,
-    /// Packets before this are passed over, so that all tracks start together.
+    /// Times that it fell out of the window.
     skipped: u64,
 }
 
@@ -78,6 +82,14 @@ impl StreamBuffer {
         self.lanes.get(h.lane).filter(|l| l.info.id == h.track)
     }
 
+    /// The lane of a head. One whose track went away and came again in another lane is made anew.
+    fn find_lane(&self, h: &mut Head) -> Option<&Lane> {
+        if self.lane_of(h).is_none() {
+            *h = self.new_head(h.track)?;
+        }
+        self.lane_of(h)
+    }
+
     fn new_head(&self, track: TrackId) -> Option<Head> {
         let lane = self.lanes.iter().position(|l| l.info.id == track)?;
         Some(Head { track, lane, gop: 0, index: 0, seen: None })
@@ -111,9 +123,12 @@ impl StreamBuffer {
 
     /// Moves a cursor to the newest keyframe.
     pub fn go_live(&self, c: &mut Cursor) {
+        for h in &mut c.heads {
+            self.find_lane(h);
+        }
         let at = self.live_start(&c.heads);
         for h in &mut c.heads {
-            let Some(l) = self.lanes.get(h.lane) else { continue };
+            let Some(l) = self.find_lane(h) else { continue };
             match at {
                 Some(at) => h.place(l, at),
                 None => (h.gop, h.index) = (l.open_seq(), 0),
@@ -123,45 +138,41 @@ impl StreamBuffer {
 
     /// Moves a cursor to the newest keyframe at or before `to`, or to the oldest one there is, and returns its time.
     pub fn seek(&self, c: &mut Cursor, to: Timestamp) -> Option<Timestamp> {
-        let lane = self.main_of(&c.heads)?;
-        let key = |p: Option<&Packet>| p.is_some_and(|p| p.key);
-        let open = lane.open.first().filter(|p| p.key && p.dts <= to).map(|p| p.dts);
-        let at = open
-            .or_else(|| {
-                let mut gops = lane.closed.iter().filter(|g| key(g.packets.first()));
-                let first = gops.next().map(|g| g.start);
-                gops.rev().find(|g| g.start <= to).map(|g| g.start).or(first)
-            })
-            .or_else(|| lane.first_dts())?;
         for h in &mut c.heads {
-            if let Some(l) = self.lanes.get(h.lane) {
+            self.find_lane(h);
+        }
+        let lane = self.main_of(&c.heads)?;
+        let at = lane.keyframe_before(to).or_else(|| lane.first_dts())?;
+        for h in &mut c.heads {
+            if let Some(l) = self.lane_of(h) {
                 h.place(l, at);
             }
         }
         Some(at)
     }
 
-    /// Changes the tracks of a cursor: kept ones go on where they are, new ones join there.
+    /// Changes the tracks of a cursor: kept ones go on where they are, new ones join there, video at the keyframe before.
     pub fn retarget(&self, c: &mut Cursor, tracks: &[TrackId]) {
         let mut at = None;
         for h in &mut c.heads {
-            if let Some(p) = self.lanes.get(h.lane).and_then(|l| h.peek(l).map(|(p, _)| p.dts).or(l.last_dts))
-            {
+            if let Some(p) = self.lane_of(h).and_then(|l| h.peek(l).map(|(p, _)| p.dts).or(l.last_dts)) {
                 at = Some(at.map_or(p, |a: Timestamp| a.min(p)));
             }
         }
-        c.heads.retain(|h| tracks.contains(&h.track));
+        c.heads.retain(|h| tracks.contains(&h.track) && self.lane_of(h).is_some());
         for t in tracks {
             if c.heads.iter().any(|h| h.track == *t) {
                 continue;
             }
             let Some(mut h) = self.new_head(*t) else { continue };
-            let Some(l) = self.lanes.get(h.lane) else { continue };
-            match at {
-                Some(at) => h.place(l, at),
-                None => (h.gop, h.index) = (l.open_seq(), 0),
+            if let (Some(at), Some(l)) = (at, self.lane_of(&h)) {
+                let at = if l.kind() == Kind::Video { l.keyframe_before(at).unwrap_or(at) } else { at };
+                h.place(l, at);
             }
             c.heads.push(h);
+        }
+        if at.is_none() {
+            self.go_live(c);
         }
     }
 
@@ -169,7 +180,7 @@ impl StreamBuffer {
     /// that say at their start what will come.
     pub fn announce(&self, c: &mut Cursor, out: &mut Vec<Media>) {
         for h in &mut c.heads {
-            let Some(l) = self.lanes.get(h.lane).filter(|l| l.info.id == h.track) else { continue };
+            let Some(l) = self.lane_of(h) else { continue };
             let info = h.peek(l).map_or(&l.info, |(_, info)| info);
             if !h.seen.as_ref().is_some_and(|s| Arc::ptr_eq(s, info)) {
                 h.seen = Some(info.clone());
@@ -178,24 +189,27 @@ impl StreamBuffer {
         }
     }
 
-    /// Reads up to `max` packets in decoding order over all tracks of the cursor into `out`, with each track's
-    /// description before its first packet and whenever it changes.
+    /// Reads up to `max` packets, and no further than [`READ_BYTES`], in decoding order over all tracks of the cursor into
+    /// `out`, with each track's description before its first packet and whenever it changes.
     pub fn read(&self, c: &mut Cursor, out: &mut Vec<Media>, max: usize) -> Read {
-        let lagged = c.heads.iter().any(|h| self.lane_of(h).is_some_and(|l| h.gop < l.first));
-        if lagged {
-            let fell_out =
-                c.heads.iter().any(|h| self.lane_of(h).is_some_and(|l| h.gop < l.first && !l.is_empty()));
-            self.go_live(c);
-            if fell_out {
-                c.skipped += 1;
-                return Read::Lagged;
+        let mut fell_out = false;
+        for h in &mut c.heads {
+            if let Some(l) = self.lane_of(h).filter(|l| h.gop < l.first) {
+                fell_out |= !l.is_empty();
+                // A track that is all gone has nothing to go on at: the others stay where they are.
+                (h.gop, h.index) = (l.open_seq(), 0);
             }
         }
-        let mut n = 0;
-        while n < max {
+        if fell_out {
+            self.go_live(c);
+            c.skipped += 1;
+            return Read::Lagged;
+        }
+        let (mut n, mut bytes) = (0, 0usize);
+        while n < max && bytes < READ_BYTES {
             let mut best: Option<(usize, &Packet, &Arc<TrackInfo>)> = None;
             for (i, h) in c.heads.iter_mut().enumerate() {
-                let Some(l) = self.lanes.get(h.lane).filter(|l| l.info.id == h.track) else { continue };
+                let Some(l) = self.lane_of(h) else { continue };
                 if let Some((p, info)) = h.peek(l)
                     && best.is_none_or(|(_, b, _)| p.dts < b.dts)
                 {
@@ -210,6 +224,7 @@ impl StreamBuffer {
             }
             h.index += 1;
             n += 1;
+            bytes = bytes.saturating_add(p.data.len());
             out.push(Media::Packet(p.clone()));
         }
         if n > 0 {

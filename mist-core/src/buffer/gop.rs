@@ -4,6 +4,11 @@ use crate::media::{Packet, TrackInfo};
 use crate::time::{Duration, Timestamp};
 use std::sync::Arc;
 
+/// What a packet costs beside its payload: its fields, the allocation of its payload, and its share of a group, which for
+/// audio codecs with long frames or video of keyframes only is a whole one.
+pub(super) const PACKET_OVERHEAD: u64 = 192;
+const _: () = assert!(size_of::<Packet>() + size_of::<Gop>() <= PACKET_OVERHEAD as usize);
+
 /// A closed group of packets of one track. Immutable and shared by whoever reads it.
 ///
 /// Video is cut at keyframes, audio about once a second and where a segment of the main track ends, so a segment
@@ -28,5 +33,15 @@ impl Gop {
     /// Its length.
     pub fn duration(&self) -> Duration {
         self.end - self.start
+    }
+
+    /// Decoding time of the last packet.
+    pub(super) fn last_dts(&self) -> Timestamp {
+        self.packets.last().map_or(self.start, |p| p.dts)
+    }
+
+    /// Bytes that it counts for in [`Limits::bytes`](super::Limits::bytes).
+    pub(super) fn cost(&self) -> u64 {
+        self.bytes + self.packets.len() as u64 * PACKET_OVERHEAD
     }
 }

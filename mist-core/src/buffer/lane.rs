@@ -1,13 +1,24 @@
 //! One track's groups: a window of closed ones and the one that is being filled.
 
-use super::gop::Gop;
+use super::gop::{Gop, PACKET_OVERHEAD};
 use crate::media::{Kind, Packet, TrackInfo};
 use crate::time::{Duration, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Cuts that a lane has not reached yet; older ones are forgotten.
 const MAX_PENDING_CUTS: usize = 16;
+
+/// A track that sends while the one that segments follow doesn't.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alone {
+    /// Its first packet of that time, and when it came.
+    pub(super) from: Timestamp,
+    pub(super) at: Instant,
+    /// Where what it had before ended.
+    pub(super) after: Option<Timestamp>,
+}
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -24,6 +35,11 @@ pub(super) struct Lane {
     pub(super) last_dts: Option<Timestamp>,
     /// The usual distance of packets, to estimate where the last one ends.
     pub(super) step: Duration,
+    /// First decoding time of this source.
+    pub(super) began: Option<Timestamp>,
+    /// Newest decoding time that was dropped.
+    pub(super) lost: Option<Timestamp>,
+    pub(super) alone: Option<Alone>,
     cuts: VecDeque<Timestamp>,
 }
 
@@ -39,12 +55,20 @@ impl Lane {
             open_bytes: 0,
             last_dts: None,
             step: Duration::from_millis(40),
+            began: None,
+            lost: None,
+            alone: None,
             cuts: VecDeque::new(),
         }
     }
 
     pub(super) fn kind(&self) -> Kind {
         self.info.codec.kind()
+    }
+
+    /// Whether segments are made of it.
+    pub(super) fn is_av(&self) -> bool {
+        matches!(self.kind(), Kind::Video | Kind::Audio)
     }
 
     /// `seq` of the group that is being filled.
@@ -82,6 +106,7 @@ impl Lane {
             self.open_info = self.info.clone();
         }
         self.last_dts = Some(p.dts);
+        self.began.get_or_insert(p.dts);
         self.open_bytes += p.data.len() as u64;
         self.open.push(p);
     }
@@ -133,16 +158,29 @@ impl Lane {
         cut
     }
 
+    /// Where the newest group with a keyframe at its start is that starts at or before `to`, or else the oldest one.
+    pub(super) fn keyframe_before(&self, to: Timestamp) -> Option<Timestamp> {
+        let key = |p: Option<&Packet>| p.is_some_and(|p| p.key);
+        let open = self.open.first().filter(|p| p.key).map(|p| p.dts);
+        let mut gops = self.closed.iter().filter(|g| key(g.packets.first())).map(|g| g.start);
+        open.filter(|t| *t <= to).or_else(|| {
+            let first = gops.next();
+            gops.rev().find(|t| *t <= to).or(first).or(open)
+        })
+    }
+
     /// Drops the oldest closed group.
     pub(super) fn drop_front(&mut self) -> Option<Arc<Gop>> {
         let g = self.closed.pop_front()?;
         self.first += 1;
+        self.lost = self.lost.max(Some(g.last_dts()));
         Some(g)
     }
 
     /// Drops all media; `seq` goes on.
     pub(super) fn clear(&mut self) {
         // A reader that has read everything stays where it is; others find that their group is gone.
+        self.lost = self.lost.max(self.last_dts);
         self.first = self.open_seq() + u64::from(!self.open.is_empty());
         self.closed.clear();
         self.open.clear();
@@ -151,7 +189,18 @@ impl Lane {
         self.cuts.clear();
     }
 
-    pub(super) fn forget_cuts(&mut self) {
+    /// What the open group counts for in [`Limits::bytes`](super::Limits::bytes).
+    pub(super) fn open_cost(&self) -> u64 {
+        self.open_bytes + self.open.len() as u64 * PACKET_OVERHEAD
+    }
+
+    /// The source has stopped, or doesn't have this track any more: what is open is all of it.
+    pub(super) fn finish(&mut self) {
+        if let Some(end) = self.end() {
+            self.close(end);
+        }
         self.cuts.clear();
+        self.began = None;
+        self.alone = None;
     }
 }

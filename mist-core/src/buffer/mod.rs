@@ -14,7 +14,7 @@ mod repair;
 mod segments;
 mod window;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, READ_BYTES};
 pub use gop::Gop;
 pub use rates::Health;
 pub use repair::Repairs;
@@ -22,7 +22,8 @@ pub use segments::Segment;
 
 use crate::media::{Kind, Packet, TrackId, TrackInfo};
 use crate::time::{Duration, Now, Timestamp};
-use lane::Lane;
+use gop::PACKET_OVERHEAD;
+use lane::{Alone, Lane};
 use repair::{Repair, TrackRepair};
 use segments::Segmenter;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ const WAKE_INTERVAL: std::time::Duration = std::time::Duration::from_millis(40);
 /// Bounds on what one stream may hold. A source that exceeds them loses its oldest media, never the server's memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Payload bytes in all tracks.
+    /// Bytes in all tracks: payload, and 192 for each packet.
     pub bytes: u64,
     /// A group without a keyframe is cut when it is this long.
     pub gop: Duration,
@@ -113,6 +114,8 @@ pub struct StreamBuffer {
     ended: bool,
     settled: bool,
     last_wake: Option<Instant>,
+    /// Segments follow this track instead of the main one, which doesn't send.
+    stand_in: Option<TrackId>,
     restarts: u64,
     has_source: bool,
 }
@@ -125,13 +128,14 @@ impl StreamBuffer {
             lanes: Vec::new(),
             repairs: Vec::new(),
             repair: Repair::default(),
-            segmenter: Segmenter::starting_at(options.first_number),
+            segmenter: Segmenter::new(options.first_number, options.segment),
             bytes: 0,
             version: 0,
             tracks_version: 0,
             ended: false,
             settled: false,
             last_wake: None,
+            stand_in: None,
             restarts: 0,
             has_source: false,
         }
@@ -145,6 +149,7 @@ impl StreamBuffer {
     /// Changes window, segment size, cut and bounds from now on.
     pub fn set_options(&mut self, options: BufferOptions) {
         self.options = options;
+        self.segmenter.min = options.segment;
     }
 
     /// A source is writing to it now.
@@ -179,7 +184,7 @@ impl StreamBuffer {
         self.ended
     }
 
-    /// Payload bytes that it holds.
+    /// Bytes that it holds as [`Limits::bytes`] counts them.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -242,6 +247,7 @@ impl StreamBuffer {
 
     /// A track appears, or its description changes from the next packet on. False when there are too many.
     pub fn set_track(&mut self, info: Arc<TrackInfo>) -> bool {
+        let main = self.main_track();
         if let Some(l) = self.lanes.iter_mut().find(|l| l.info.id == info.id) {
             if l.info == info && !l.gone {
                 return true;
@@ -268,6 +274,10 @@ impl StreamBuffer {
         } else {
             return false;
         }
+        if main != self.main_track() && self.stand_in.is_none() && self.segmenter.open_start().is_some() {
+            // Until the new main track sends.
+            self.stand_in = main;
+        }
         self.tracks_version += 1;
         self.changed();
         true
@@ -277,6 +287,7 @@ impl StreamBuffer {
     pub fn remove_track(&mut self, id: TrackId) {
         if let Some(l) = self.lanes.iter_mut().find(|l| l.info.id == id && !l.gone) {
             l.gone = true;
+            l.finish();
             self.tracks_version += 1;
             self.segmenter.mark_discontinuity();
             self.changed();
@@ -294,7 +305,6 @@ impl StreamBuffer {
         self.repairs.iter_mut().for_each(TrackRepair::restart);
         for l in &mut self.lanes {
             l.gone = true;
-            l.forget_cuts();
             if !keep {
                 l.clear();
             }
@@ -302,8 +312,8 @@ impl StreamBuffer {
         if !keep {
             self.bytes = 0;
             self.segmenter.clear();
-            self.settled = false;
         }
+        self.settled = false;
         if !first {
             self.restarts += 1;
         }
@@ -316,12 +326,9 @@ impl StreamBuffer {
     pub fn source_stopped(&mut self) {
         self.has_source = false;
         // The last segment takes what other tracks have beyond the main one's end.
-        let end = self.lanes.iter().filter(|l| !l.gone).filter_map(Lane::end).max();
-        for l in &mut self.lanes {
-            if let Some(end) = l.end() {
-                l.close(end);
-            }
-        }
+        let end = self.lanes.iter().filter_map(Lane::end).max();
+        self.lanes.iter_mut().for_each(Lane::finish);
+        self.stand_in = None;
         if let Some(end) = end {
             self.segmenter.close(end);
         }
@@ -340,9 +347,10 @@ impl StreamBuffer {
 
     /// Writes a packet of an announced track. True when readers should be woken now.
     pub fn push(&mut self, mut p: Packet, now: Now) -> bool {
-        let Some(i) = self.lanes.iter().position(|l| l.info.id == p.track) else { return false };
-        let main = self.main_lane();
-        let (Some(lane), Some(tr)) = (self.lanes.get_mut(i), self.repairs.get_mut(i)) else { return false };
+        let Some(i) = self.lanes.iter().position(|l| l.info.id == p.track && !l.gone) else {
+            return false;
+        };
+        let Some(tr) = self.repairs.get_mut(i) else { return false };
         let placed = self.repair.place(tr, p.dts, p.cts, now);
         p.dts = placed.dts;
         p.cts = placed.cts;
@@ -352,45 +360,49 @@ impl StreamBuffer {
         if self.options.cut.is_some_and(|c| p.dts < c) {
             return false;
         }
+        let driver = self.driver(i, p.dts, now);
+        let Some(lane) = self.lanes.get_mut(i) else { return false };
         let video = lane.kind() == Kind::Video;
         let info_changed = !Arc::ptr_eq(&lane.open_info, &lane.info);
         let full = lane.open.len() >= self.options.limits.gop_packets
             || lane.open.first().is_some_and(|f| p.dts - f.dts >= self.options.limits.gop);
         let due = if video { p.key } else { lane.open.first().is_some_and(|f| p.dts - f.dts >= AUDIO_GOP) };
-        if main == Some(i) {
-            let forced = self.segmenter.must_cut(p.dts);
-            let start = lane.open.is_empty();
-            if due || full || forced || info_changed || start {
-                let at = p.dts;
-                let media_end = lane.end();
-                lane.close(at);
-                let may = (due || start || forced || full || info_changed)
-                    && (forced || self.segmenter.wants_cut(at, self.options.segment));
-                if may {
-                    let at = self.segmenter.cut(at, media_end, p.key, now.unix);
-                    for (j, l) in self.lanes.iter_mut().enumerate() {
-                        if j != i {
-                            l.cut_at(at);
-                        }
+        let start = lane.open.is_empty();
+        let mut close = due || full || info_changed;
+        if driver == Some(i) {
+            let media_end = lane.end();
+            let forced = self.segmenter.must_cut(p.dts, media_end);
+            close |= forced;
+            if close {
+                lane.close(p.dts);
+            }
+            // A track that stands in for the main one has no keyframes that players could start with.
+            let key = p.key && self.stand_in.is_none();
+            let group = lane.closed.back().map_or(Duration::ZERO, |g| g.duration());
+            if forced || ((close || start) && self.segmenter.wants_cut(p.dts, key, group)) {
+                let at = self.segmenter.cut(p.track, p.dts, media_end, key, now.unix);
+                for (j, l) in self.lanes.iter_mut().enumerate() {
+                    if j != i {
+                        l.cut_at(at);
                     }
                 }
             }
         } else {
-            let cut = lane.take_cut(p.dts);
-            if cut || due || full || info_changed {
+            close |= lane.take_cut(p.dts);
+            if close {
                 lane.close(p.dts);
             }
         }
-        self.bytes += p.data.len() as u64;
+        self.bytes += p.data.len() as u64 + PACKET_OVERHEAD;
         if let Some(lane) = self.lanes.get_mut(i) {
+            let dts = p.dts;
             lane.append(p);
-            let length = lane.first_dts().zip(lane.last_dts).map(|(first, last)| last - first);
-            if !self.settled && length.is_some_and(|l| l >= SETTLE) {
+            if !self.settled && lane.began.is_some_and(|began| dts - began >= SETTLE) {
                 self.settled = true;
                 self.changed();
             }
         }
-        if self.finish_segments(main) || self.bytes > self.options.limits.bytes {
+        if self.finish_segments(driver) || close || self.bytes > self.options.limits.bytes {
             self.evict();
         }
         let wake =
@@ -401,18 +413,70 @@ impl StreamBuffer {
         wake
     }
 
+    /// The lane that segments follow once lane `i` has a packet at `dts`: the main one, or one that goes on while that is
+    /// silent.
+    fn driver(&mut self, i: usize, dts: Timestamp, now: Now) -> Option<usize> {
+        let main = self.main_lane();
+        if main == Some(i) {
+            self.stand_in = None;
+        }
+        let stand_in =
+            self.stand_in.and_then(|id| self.lanes.iter().position(|l| l.info.id == id && !l.gone));
+        let driver = stand_in.or(main);
+        if driver == Some(i) {
+            self.lanes.iter_mut().for_each(|l| l.alone = None);
+            return driver;
+        }
+        let Some(lane) = self.lanes.get_mut(i).filter(|l| l.is_av()) else { return driver };
+        let after = lane.end();
+        let alone = match lane.alone {
+            Some(a) if after.is_none_or(|end| dts - end <= MAX_SKEW) => a,
+            _ => *lane.alone.insert(Alone { from: dts, at: now.instant, after }),
+        };
+        let target = self.segmenter.least_target();
+        let due = self.segmenter.open_start().unwrap_or(alone.from) + target + MAX_SKEW;
+        // A source that sends its tracks in large pieces one after the other is not silent: that takes no time.
+        let waited = now.instant.saturating_duration_since(alone.at) >= MAX_SKEW.to_std();
+        if dts <= due || dts - alone.from < MAX_SKEW || !waited {
+            return driver;
+        }
+        let track = lane.info.id;
+        let silent = driver.and_then(|d| self.lanes.get(d)).and_then(Lane::end);
+        self.stand_in = Some(track);
+        // What it has sent since then becomes segments.
+        let mut next = alone.from;
+        let mut media_end = silent.max(alone.after);
+        if let Some(start) = self.segmenter.open_start()
+            && start + target > next
+        {
+            next = start + target;
+            media_end = None;
+        }
+        while next < dts {
+            let unix = now.unix.saturating_sub((dts - next).to_std());
+            let at = self.segmenter.cut(track, next, media_end, false, unix);
+            self.lanes.iter_mut().for_each(|l| l.cut_at(at));
+            next = at + target;
+            media_end = None;
+        }
+        Some(i)
+    }
+
     /// Finishes cut segments that all tracks have passed, or that wait for too long. True if one was.
-    fn finish_segments(&mut self, main: Option<usize>) -> bool {
+    fn finish_segments(&mut self, driver: Option<usize>) -> bool {
         let mut any = false;
-        while let Some(s) = self.segmenter.pending.front() {
-            let newest = main.and_then(|i| self.lanes.get(i)).and_then(|l| l.last_dts);
-            let waited = newest.is_none_or(|n| n - s.end >= MAX_SKEW);
-            let ready = |l: &Lane| {
-                l.gone
-                    || !matches!(l.kind(), Kind::Video | Kind::Audio)
-                    || l.last_dts.is_none_or(|d| d >= s.end)
-            };
-            if !waited && !self.lanes.iter().all(ready) {
+        while let Some(end) = self.segmenter.pending.front().map(|s| s.end) {
+            let newest = driver.and_then(|i| self.lanes.get(i)).and_then(|l| l.last_dts);
+            let waited = newest.is_none_or(|n| n - end >= MAX_SKEW);
+            let late = |l: &Lane| !l.gone && l.is_av() && l.last_dts.is_some_and(|d| d < end);
+            if waited {
+                // What a track has that may have stopped belongs to it.
+                for l in self.lanes.iter_mut().filter(|l| late(l)) {
+                    if let Some(end) = l.end() {
+                        l.close(end);
+                    }
+                }
+            } else if self.lanes.iter().any(late) {
                 break;
             }
             self.segmenter.finish_first();
@@ -429,7 +493,8 @@ impl StreamBuffer {
         self.segmenter.done.range(self.segmenter.unlisted.min(self.segmenter.done.len())..)
     }
 
-    /// A finished segment by its number, also one that is no longer listed but still kept.
+    /// A finished segment by its number, also one that is no longer listed but still kept. All media of the track that it
+    /// follows is there; [`StreamBuffer::gops`] gives it.
     pub fn find_segment(&self, number: u64) -> Option<&Segment> {
         let first = self.segmenter.done.front()?.number;
         let i = usize::try_from(number.checked_sub(first)?).ok()?;

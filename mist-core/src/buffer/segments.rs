@@ -1,16 +1,20 @@
 //! The stream's timeline in numbered segments, decided once, at write, for every segmented output.
 
+use crate::media::TrackId;
 use crate::time::{Duration, Timestamp};
 use std::collections::VecDeque;
 
 /// A finished segment of the stream's timeline: whole GOPs of the main track, joined up to the segment size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
+    /// The track that it follows: the main one, or the one that went on while that was silent.
+    pub track: TrackId,
     /// Counts up by one from segment to segment, also over restarts of the source.
     pub number: u64,
-    /// First decoding time of the main track.
+    /// No packet of it is before. That is the first decoding time of its track, or earlier when the segment before was cut
+    /// between packets lest it got too long.
     pub start: Timestamp,
-    /// First decoding time of the main track after it.
+    /// No packet of it is at this time or after.
     pub end: Timestamp,
     /// Wall clock of `start`, since 1970.
     pub unix: std::time::Duration,
@@ -37,11 +41,19 @@ pub(super) const MIN_LISTED: usize = 3;
 const ROUNDS_DOWN: Duration = Duration::from_millis(499);
 /// Media that pauses for longer in an overlong segment makes a discontinuity rather than a segment without pictures.
 const MAX_HOLE: Duration = Duration::from_secs(1);
+/// The same in the first segment, which tells how long they all get: slow pictures are not a pause.
+const MAX_FIRST_HOLE: Duration = Duration::from_secs(5);
 /// Finished segments that are remembered at the most, whatever the window.
 const MAX_SEGMENTS: usize = 20_000;
 
+/// Rounded up, and not zero.
+fn whole_seconds(d: Duration) -> Duration {
+    Duration::from_secs((d.as_millis().saturating_add(999) / 1000).max(1))
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Open {
+    track: TrackId,
     start: Timestamp,
     /// When its first packet came, by the wall clock.
     arrived: std::time::Duration,
@@ -58,6 +70,8 @@ pub(super) struct Segmenter {
     pub(super) done: VecDeque<Segment>,
     /// How many of `done`, from its front, are no longer listed.
     pub(super) unlisted: usize,
+    /// Shortest segment.
+    pub(super) min: Duration,
     next_number: u64,
     first_number: u64,
     target: Option<Duration>,
@@ -69,8 +83,8 @@ pub(super) struct Segmenter {
 }
 
 impl Segmenter {
-    pub(super) fn starting_at(number: u64) -> Self {
-        Self { next_number: number, first_number: number, discontinuities: number, ..Self::default() }
+    pub(super) fn new(number: u64, min: Duration) -> Self {
+        Self { min, next_number: number, first_number: number, discontinuities: number, ..Self::default() }
     }
 
     /// The longest a segment may get, once it is known.
@@ -91,12 +105,21 @@ impl Segmenter {
         self.open.map(|o| o.start)
     }
 
-    /// Whether a group of the main track that starts at `at` must, or may, start a segment.
-    pub(super) fn wants_cut(&self, at: Timestamp, min: Duration) -> bool {
-        match self.open {
-            None => true,
-            Some(o) => self.discontinuity_pending || at - o.start >= min,
-        }
+    /// The longest a segment may get, or what it will be at least.
+    pub(super) fn least_target(&self) -> Duration {
+        self.target.unwrap_or_else(|| whole_seconds(self.min))
+    }
+
+    /// Whether a group that starts at `at` should start a segment; `group` is how long the one before was.
+    pub(super) fn wants_cut(&self, at: Timestamp, key: bool, group: Duration) -> bool {
+        let Some(o) = self.open else { return true };
+        // A segment without a keyframe at its start is left as soon as there is one, and none is begun that would have to be
+        // cut before the next one.
+        let too_long = self.latest_end().is_some_and(|end| at > o.start && at + group > end);
+        at >= o.start
+            && (self.discontinuity_pending
+                || (key && (too_long || !o.independent))
+                || at - o.start >= self.min.min(self.least_target()))
     }
 
     /// Where the open segment has to end at the latest, lest its length rounds to more than the target.
@@ -105,16 +128,23 @@ impl Segmenter {
     }
 
     /// Whether the segment has to be cut before a packet at `at` although no keyframe has come.
-    pub(super) fn must_cut(&self, at: Timestamp) -> bool {
-        self.latest_end().is_some_and(|end| at >= end)
+    pub(super) fn must_cut(&self, at: Timestamp, media_end: Option<Timestamp>) -> bool {
+        self.latest_end().is_some_and(|end| at >= end) || self.first_hole(at, media_end).is_some()
+    }
+
+    /// Where the media of the first segment ends, if it pauses there until `at`.
+    fn first_hole(&self, at: Timestamp, media_end: Option<Timestamp>) -> Option<Timestamp> {
+        let opened = self.open_start().filter(|_| self.target.is_none())?;
+        media_end.filter(|m| *m > opened && at - *m > MAX_FIRST_HOLE)
     }
 
     /// Ends the segment that is being filled and starts the next one; returns where.
     ///
-    /// That is at `at`, the time of the next packet of the main track, unless the segment would get too long: then it is
-    /// between packets. A hole in the media after `media_end` belongs to no segment.
+    /// That is at `at`, the time of the next packet of `track`, unless the segment would get too long: then it is between
+    /// packets. A hole in the media after `media_end` belongs to no segment.
     pub(super) fn cut(
         &mut self,
+        track: TrackId,
         at: Timestamp,
         media_end: Option<Timestamp>,
         independent: bool,
@@ -132,10 +162,17 @@ impl Segmenter {
                 self.close(media_end.map_or(end, |m| m.min(end)));
                 self.discontinuity_pending = true;
             }
-            _ => self.close(at),
+            _ => match self.first_hole(at, media_end) {
+                Some(end) => {
+                    self.close(end);
+                    self.discontinuity_pending = true;
+                }
+                None => self.close(at),
+            },
         }
         let discontinuity = std::mem::take(&mut self.discontinuity_pending);
-        self.open = Some(Open { start, arrived: unix, discontinuity, independent });
+        let arrived = unix.saturating_sub((at - start).to_std());
+        self.open = Some(Open { track, start, arrived, discontinuity, independent });
         start
     }
 
@@ -149,6 +186,7 @@ impl Segmenter {
         }
         let unix = self.wall_clock(o.arrived);
         let s = Segment {
+            track: o.track,
             number: self.next_number,
             start: o.start,
             end: at,
@@ -160,8 +198,8 @@ impl Segmenter {
         self.next_number += 1;
         self.pending.push_back(s);
         if self.target.is_none() {
-            let secs = (s.duration().as_millis().saturating_add(999)) / 1000;
-            self.target = Some(Duration::from_secs(secs.max(1)));
+            // A source that stopped early, or a change of a track, may have cut this one short.
+            self.target = Some(whole_seconds(s.duration().max(self.min)));
         }
     }
 

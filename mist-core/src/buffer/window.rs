@@ -1,7 +1,7 @@
 //! What leaves the window, and what segments are made of.
 
 use super::lane::Lane;
-use super::{Gop, StreamBuffer};
+use super::{Gop, MAX_SKEW, Segment, StreamBuffer};
 use crate::media::TrackId;
 use crate::time::Timestamp;
 use smallvec::SmallVec;
@@ -10,20 +10,19 @@ use std::sync::Arc;
 impl StreamBuffer {
     /// Drops what is too old, and then whatever is oldest until the bounds hold.
     pub(super) fn evict(&mut self) {
-        let Some(newest) = self.segmenter.done.back().map(|s| s.end).or_else(|| self.live_dts()) else {
-            return;
-        };
+        let Some(live) = self.live_dts() else { return };
+        // Segments are behind, but not by more than this unless none is made.
+        let behind = self.segmenter.least_target() + MAX_SKEW;
+        let newest = self.segmenter.done.back().map_or(live, |s| s.end.max(live - behind));
         let listed_from = newest - self.options.window;
         // A segment is served for one more playlist length after it left the list (RFC 8216 §6.2.2).
         let kept_from = listed_from - self.options.window - self.segment_target();
         self.segmenter.evict(listed_from, kept_from);
-        let oldest = self.segmenter.done.front().map_or(kept_from, |s| s.start.min(kept_from));
-        let needed = self.segmenter.done.front().map_or(kept_from, |s| s.start);
-        let from = if needed < kept_from { oldest } else { kept_from };
+        let from = self.segmenter.done.front().map_or(kept_from, |s| s.start.min(kept_from));
         for l in &mut self.lanes {
-            while l.closed.front().is_some_and(|g| g.end <= from) {
+            while l.closed.front().is_some_and(|g| g.last_dts() < from) {
                 if let Some(g) = l.drop_front() {
-                    self.bytes = self.bytes.saturating_sub(g.bytes);
+                    self.bytes = self.bytes.saturating_sub(g.cost());
                 }
             }
         }
@@ -38,7 +37,7 @@ impl StreamBuffer {
                 .filter(|l| !l.closed.is_empty())
                 .min_by_key(|l| l.first_dts().unwrap_or(Timestamp::MAX));
             let freed = match oldest.and_then(Lane::drop_front) {
-                Some(g) => g.bytes,
+                Some(g) => g.cost(),
                 None => self.drop_open(),
             };
             if freed == 0 {
@@ -47,8 +46,12 @@ impl StreamBuffer {
             self.bytes = self.bytes.saturating_sub(freed);
         }
         // Segments that lost media are gone.
-        let Some(first) = self.main_track().and_then(|t| self.first_dts(t)) else { return };
-        while self.segmenter.done.front().is_some_and(|s| s.start < first) {
+        let lanes = &self.lanes;
+        let lost = |s: &Segment| {
+            let lane = lanes.iter().find(|l| l.info.id == s.track);
+            lane.is_none_or(|l| l.lost.is_some_and(|lost| lost >= s.start))
+        };
+        while self.segmenter.done.front().is_some_and(lost) {
             if let Some(s) = self.segmenter.done.pop_front() {
                 if self.segmenter.unlisted > 0 {
                     self.segmenter.unlisted -= 1;
@@ -61,8 +64,8 @@ impl StreamBuffer {
 
     /// A single open group holds more than the whole bound: it is given up.
     fn drop_open(&mut self) -> u64 {
-        let Some(l) = self.lanes.iter_mut().max_by_key(|l| l.open_bytes) else { return 0 };
-        let freed = l.open_bytes;
+        let Some(l) = self.lanes.iter_mut().max_by_key(|l| l.open_cost()) else { return 0 };
+        let freed = l.open_cost();
         let last = l.last_dts;
         l.clear();
         l.last_dts = last;

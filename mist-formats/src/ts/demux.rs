@@ -1,21 +1,17 @@
 //! A transport stream to packets.
 
-use super::audio::Audio;
+use super::elementary::Stream;
 use super::packet::{self, Framing, LEN, Packet, SYNC, WINDOW, find_framing};
-use super::pes::{self, Assembler, Stamps};
+use super::pes::{self, Stamps};
 use super::psi::{self, Program, ProgramMap, Section, Sections};
-use super::scte35::Splices;
-use super::stream::{self, Coding};
-use super::video::Video;
-use super::{Sink, error, limits};
+use super::stream;
+use super::{error, limits};
 use bytes::Bytes;
-use mist_core::codec::Codec;
 use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Node, Want};
-use mist_core::media::{self, Lang, Media, Params, TrackId, TrackInfo};
+use mist_core::media::Media;
 use mist_core::queue::Queue;
-use mist_core::time::{Duration, Timestamp};
+use mist_core::time::Timestamp;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// What a PID carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,30 +25,6 @@ enum Route {
     Stream(u8),
 }
 
-/// How a stream's bytes become packets.
-#[derive(Debug)]
-enum Reader {
-    Video(Video),
-    Audio(Audio),
-    Id3 { described: bool },
-    Splices(Splices),
-}
-
-/// An elementary stream of the program.
-#[derive(Debug)]
-struct Stream {
-    pid: u16,
-    coding: Coding,
-    lang: Option<Lang>,
-    es: Assembler,
-    reader: Reader,
-    counter: Option<u8>,
-    /// The end of the payload before.
-    last_tail: [u8; 16],
-    announced: Option<Arc<TrackInfo>>,
-    scrambled_reported: bool,
-}
-
 /// A program of the PAT.
 #[derive(Debug)]
 struct Listed {
@@ -60,216 +32,6 @@ struct Listed {
     sections: Sections,
     /// Its PMT, which was there though it wasn't taken, and where.
     seen: Option<(Vec<u8>, u64)>,
-}
-
-/// What streams write to.
-struct Out<'a> {
-    queue: &'a mut VecDeque<Demuxed>,
-    offset: u64,
-    last: Option<i64>,
-    id: TrackId,
-    lang: Option<Lang>,
-    announced: &'a mut Option<Arc<TrackInfo>>,
-}
-
-impl Sink for Out<'_> {
-    fn describe(&mut self, codec: Codec, init: Bytes, params: Params) {
-        let info = Arc::new(TrackInfo { id: self.id, codec, init, params, lang: self.lang });
-        if self.announced.as_ref() != Some(&info) {
-            *self.announced = Some(info.clone());
-            self.queue.push_back(Demuxed::Media(Media::Track(info)));
-        }
-    }
-
-    fn packet(&mut self, mut p: media::Packet) {
-        p.track = self.id;
-        self.queue.push_back(Demuxed::Media(Media::Packet(p)));
-    }
-
-    fn problem(&mut self, path: &'static str, kind: ErrorKind) {
-        self.queue.push_back(Demuxed::Problem(error(self.offset, path, kind)));
-    }
-
-    fn any_time(&self) -> Timestamp {
-        Timestamp::from_rate(self.last.unwrap_or(0), 90_000)
-    }
-}
-
-impl Stream {
-    fn new(pid: u16, coding: Coding, lang: Option<Lang>) -> Self {
-        let (bounded, reader) = match coding {
-            Coding::H264 | Coding::Hevc | Coding::Mpeg2 => (false, Reader::Video(Video::new(coding))),
-            Coding::Id3 => (true, Reader::Id3 { described: false }),
-            Coding::Scte35 => (true, Reader::Splices(Splices::default())),
-            _ => (true, Reader::Audio(Audio::new(coding))),
-        };
-        Self {
-            pid,
-            coding,
-            lang,
-            es: Assembler::new(bounded),
-            reader,
-            counter: None,
-            last_tail: [0; 16],
-            announced: None,
-            scrambled_reported: false,
-        }
-    }
-
-    fn packet(&mut self, p: &Packet<'_>, offset: u64, stamps: &mut Stamps, queue: &mut VecDeque<Demuxed>) {
-        let Self { es, reader, counter, last_tail, announced, lang, .. } = self;
-        let Some(payload) = p.payload else { return };
-        let mut out =
-            Out { queue, offset, last: stamps.last(), id: TrackId(self.pid.into()), lang: *lang, announced };
-        if p.scrambled {
-            if !self.scrambled_reported {
-                self.scrambled_reported = true;
-                out.problem("", ErrorKind::Unsupported("scrambled stream"));
-            }
-            return;
-        }
-        if let Reader::Splices(s) = reader {
-            s.packet(p, stamps.last().is_some(), &mut out);
-            return;
-        }
-        let before = counter.replace(p.counter);
-        let tail_before = std::mem::replace(last_tail, tail(payload));
-        if p.damaged || before.is_some_and(|c| (c + 1) & 0x0F != p.counter) {
-            // a packet may be sent twice (§2.4.3.3); sixteen that are lost look the same but for the bytes
-            if !p.damaged && !p.discontinuity && before == Some(p.counter) && *last_tail == tail_before {
-                return;
-            }
-            if es.is_open() || !p.start {
-                if !p.discontinuity {
-                    out.problem("", ErrorKind::Malformed("continuity_counter: packets are missing"));
-                }
-                es.stop();
-                reader.cut(es, &mut out);
-            }
-            if p.damaged {
-                return;
-            }
-        }
-        let done = if p.start {
-            reader.end_of_unit(es, &mut out);
-            es.start(payload, stamps)
-        } else {
-            es.append(payload, stamps)
-        };
-        if let Err(e) = done {
-            out.problem("PES", ErrorKind::Malformed(e));
-        }
-        out.last = stamps.last();
-        if p.start || es.is_complete() {
-            reader.run(es, &mut out);
-        }
-        let limit = if matches!(reader, Reader::Video(_)) { limits::MAX_PICTURE } else { limits::MAX_UNIT };
-        if es.data.len() > limit {
-            out.problem("PES", ErrorKind::Limit("bytes of a PES packet"));
-            es.stop();
-            reader.reset(es);
-        }
-    }
-
-    /// What it writes to, beside the rest of it.
-    fn out<'a>(
-        &'a mut self,
-        offset: u64,
-        stamps: &Stamps,
-        queue: &'a mut VecDeque<Demuxed>,
-    ) -> (&'a mut Assembler, &'a mut Reader, Out<'a>) {
-        let Self { es, reader, announced, .. } = self;
-        let (id, lang) = (TrackId(self.pid.into()), self.lang);
-        (es, reader, Out { queue, offset, last: stamps.last(), id, lang, announced })
-    }
-
-    /// There is a time for what had to wait for one.
-    fn settle(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
-        if let (_, Reader::Splices(s), mut out) = self.out(offset, stamps, queue) {
-            s.settle(&mut out);
-        }
-    }
-
-    /// No more bytes come.
-    fn finish(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
-        let (es, reader, mut out) = self.out(offset, stamps, queue);
-        reader.end_of_unit(es, &mut out);
-        match reader {
-            Reader::Video(v) => v.run(es, true, &mut out),
-            Reader::Splices(s) => s.settle(&mut out),
-            _ => {}
-        }
-        es.stop();
-    }
-}
-
-/// The last bytes of a packet's payload, to know it again.
-fn tail(payload: &[u8]) -> [u8; 16] {
-    match payload.last_chunk() {
-        Some(t) => *t,
-        None => {
-            let mut t = [payload.len() as u8; 16];
-            t.iter_mut().zip(payload).for_each(|(t, b)| *t = *b);
-            t
-        }
-    }
-}
-
-impl Reader {
-    /// A unit has started or ended: hands out what is complete.
-    fn run(&mut self, es: &mut Assembler, out: &mut Out<'_>) {
-        match self {
-            Self::Video(v) => v.run(es, false, out),
-            _ if es.is_complete() => self.end_of_unit(es, out),
-            _ => {}
-        }
-    }
-
-    /// All bytes of the unit are there.
-    fn end_of_unit(&mut self, es: &mut Assembler, out: &mut Out<'_>) {
-        match self {
-            Self::Audio(a) => a.run(es, out),
-            Self::Id3 { described } if !es.data.is_empty() => {
-                if !std::mem::replace(described, true) {
-                    out.describe(Codec::Id3, Bytes::new(), Params::Other);
-                }
-                let time = es.time_at(0).map(|(pts, _)| Timestamp::from_rate(pts, 90_000));
-                // a metadata access unit cell (§2.12.4) may be around it
-                let inner =
-                    es.data.get(5..).filter(|d| d.starts_with(b"ID3") && !es.data.starts_with(b"ID3"));
-                let data = Bytes::copy_from_slice(inner.unwrap_or(&es.data));
-                es.clear();
-                out.packet(media::Packet {
-                    track: out.id,
-                    dts: time.unwrap_or_else(|| out.any_time()),
-                    cts: Duration::ZERO,
-                    duration: Duration::ZERO,
-                    key: true,
-                    data,
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// Bytes are missing behind those that are there.
-    fn cut(&mut self, es: &mut Assembler, out: &mut Out<'_>) {
-        match self {
-            // only what follows is missing
-            Self::Video(v) if es.is_whole() => v.run(es, true, out),
-            Self::Video(v) => v.cut(es, out),
-            Self::Audio(a) => a.cut(es, out),
-            Self::Id3 { .. } | Self::Splices(_) => es.clear(),
-        }
-    }
-
-    fn reset(&mut self, es: &mut Assembler) {
-        match self {
-            Self::Video(v) => v.reset(es),
-            Self::Audio(a) => a.reset(es),
-            Self::Id3 { .. } | Self::Splices(_) => es.clear(),
-        }
-    }
 }
 
 /// Everything behind the framing.
@@ -745,11 +507,13 @@ mod tests {
     use super::super::mux::TsMuxer;
     use super::*;
     use mist_core::codec::aac::Asc;
-    use mist_core::codec::{h264, nal};
+    use mist_core::codec::{Codec, h264, nal};
     use mist_core::format::Muxer;
     use mist_core::gather::Gather;
-    use mist_core::media::Packet as Media1;
+    use mist_core::media::{Lang, Packet as Media1, TrackId, TrackInfo};
+    use mist_core::time::Duration;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     const SPS: &[u8] = &[
         0x67, 0x64, 0x00, 0x1f, 0xac, 0xb4, 0x02, 0x80, 0x2d, 0xd0, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00,

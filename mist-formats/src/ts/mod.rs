@@ -28,6 +28,7 @@ use mist_core::time::Timestamp;
 
 mod audio;
 pub mod demux;
+mod elementary;
 pub mod mux;
 mod packet;
 mod pes;

@@ -102,11 +102,10 @@ impl SegmentCache {
 
 /// The groups that a segment is made of; `None` when they are no longer there. Short: for under the lock.
 pub fn collect(spec: &SegmentSpec, b: &StreamBuffer) -> Option<Vec<Arc<Gop>>> {
+    // The buffer finds only segments that have lost nothing of the track they follow.
+    b.find_segment(spec.number).filter(|s| (s.start, s.end) == (spec.from, spec.to))?;
     let gops: Vec<Arc<Gop>> = spec.tracks.iter().flat_map(|t| b.gops(*t, spec.from, spec.to)).collect();
-    // The first track is the one that segments follow: without its beginning the segment is not whole.
-    let first = *spec.tracks.first()?;
-    let whole = gops.iter().any(|g| g.info.id == first && g.start <= spec.from);
-    (whole || (!gops.is_empty() && b.main_track() != Some(first))).then_some(gops)
+    (!gops.is_empty()).then_some(gops)
 }
 
 /// Muxes a segment. Long: for outside the lock.
