@@ -67,9 +67,10 @@ pub struct BufferOptions {
     pub segment: Duration,
     /// Media before this time is dropped: `cut` of MistServer.
     pub cut: Option<Timestamp>,
-    /// Number of the first segment, and of discontinuities before it. Taking it from a clock keeps both growing
-    /// when a stream is made again after the one before is forgotten.
+    /// Number of the first segment. Taking it from a clock keeps numbers growing when a stream is made again.
     pub first_number: u64,
+    /// Discontinuities that were before. Small: players keep lists that are as long.
+    pub first_discontinuity: u64,
     /// Bounds.
     pub limits: Limits,
 }
@@ -82,6 +83,7 @@ impl Default for BufferOptions {
             segment: Duration::from_secs(5),
             cut: None,
             first_number: 0,
+            first_discontinuity: 0,
             limits: Limits::default(),
         }
     }
@@ -128,7 +130,7 @@ impl StreamBuffer {
             lanes: Vec::new(),
             repairs: Vec::new(),
             repair: Repair::default(),
-            segmenter: Segmenter::new(options.first_number, options.segment),
+            segmenter: Segmenter::new(options.first_number, options.first_discontinuity, options.segment),
             bytes: 0,
             version: 0,
             tracks_version: 0,
@@ -505,6 +507,12 @@ impl StreamBuffer {
     /// finished; until then the segment size.
     pub fn segment_target(&self) -> Duration {
         self.segmenter.target().unwrap_or(self.options.segment)
+    }
+
+    /// The number that the next segment gets, and all discontinuities so far: where a stream that is made again under
+    /// the same name goes on.
+    pub fn next_numbers(&self) -> (u64, u64) {
+        self.segmenter.next_numbers()
     }
 
     /// Discontinuities before the first listed segment, counted from the stream's beginning.

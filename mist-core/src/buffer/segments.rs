@@ -83,8 +83,15 @@ pub(super) struct Segmenter {
 }
 
 impl Segmenter {
-    pub(super) fn new(number: u64, min: Duration) -> Self {
-        Self { min, next_number: number, first_number: number, discontinuities: number, ..Self::default() }
+    pub(super) fn new(number: u64, discontinuities: u64, min: Duration) -> Self {
+        Self { min, next_number: number, first_number: number, discontinuities, ..Self::default() }
+    }
+
+    /// What a successor starts with: its first segment is a discontinuity, too.
+    pub(super) fn next_numbers(&self) -> (u64, u64) {
+        let listed = self.done.iter().skip(self.unlisted).chain(&self.pending);
+        let more = listed.filter(|s| s.discontinuity).count() as u64;
+        (self.next_number, self.discontinuities + more + 1)
     }
 
     /// The longest a segment may get, once it is known.

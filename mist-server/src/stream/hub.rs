@@ -1,8 +1,9 @@
 //! From a name to a stream that is alive: made when somebody publishes or watches, gone when nobody does.
 
-use super::live::{LiveStream, Publisher, View};
+use super::live::{LiveStream, Numbers, Publisher, View};
 use super::{ENDED, LINGER, MAX_STREAMS, SOURCE_WAIT, TAKEOVER_WAIT, source};
 use crate::config::{Config, ConfigStore, StreamConfig};
+use mist_core::buffer::StreamBuffer;
 use mist_core::name::StreamName;
 use mist_core::session::Refusal;
 use mist_core::url::PushSource;
@@ -15,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+/// Streams that are gone and whose numbers are remembered.
+const MAX_PAST: usize = 50_000;
 /// How long a host name in a `push://` source may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,6 +46,8 @@ impl Entry {
 pub struct Hub {
     config: Arc<ConfigStore>,
     streams: Mutex<HashMap<String, Entry>>,
+    /// Where streams that are gone left off, so that players that still know them see numbers grow.
+    past: Mutex<HashMap<String, Numbers>>,
     me: Weak<Self>,
 }
 
@@ -71,7 +76,12 @@ impl Drop for StreamHandle {
 impl Hub {
     /// A hub that follows the configuration.
     pub fn new(config: Arc<ConfigStore>) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { config, streams: Mutex::new(HashMap::new()), me: me.clone() })
+        Arc::new_cyclic(|me| Self {
+            config,
+            streams: Mutex::default(),
+            past: Mutex::default(),
+            me: me.clone(),
+        })
     }
 
     /// Follows the configuration, keeps `always_on` streams up and forgets idle ones, until dropped.
@@ -86,6 +96,16 @@ impl Hub {
             }
             self.sweep();
         }
+    }
+
+    /// A stream ends for good; where it left off is kept for a next one.
+    fn close(&self, name: &str, e: &Entry) {
+        e.close();
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        if past.len() >= MAX_PAST {
+            past.clear();
+        }
+        past.insert(name.to_owned(), e.stream.peek(StreamBuffer::next_numbers));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
@@ -125,7 +145,7 @@ impl Hub {
     fn remove(&self, name: &str) {
         let e = self.lock().remove(name);
         if let Some(e) = e {
-            e.close();
+            self.close(name, &e);
         }
     }
 
@@ -142,7 +162,7 @@ impl Hub {
             let stays = c.always_on && e.source.is_some();
             if idle && !stays {
                 debug!(stream = name, "idle: forgetting it");
-                e.close();
+                self.close(name, e);
                 return false;
             }
             true
@@ -166,7 +186,8 @@ impl Hub {
                 warn!(stream = %name, "too many streams are alive ({MAX_STREAMS})");
                 return Err(Refusal::Limit);
             }
-            let stream = Arc::new(LiveStream::new(name.clone(), config.clone()));
+            let past = self.past.lock().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
+            let stream = Arc::new(LiveStream::new(name.clone(), config.clone(), past));
             map.insert(name.as_str().to_owned(), Entry { stream, users: 0, idle_since: None, source: None });
         }
         let Some(e) = map.get_mut(name.as_str()) else { return Err(Refusal::NotFound) };

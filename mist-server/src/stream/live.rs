@@ -15,6 +15,9 @@ use tracing::{info, warn};
 /// Segment numbers count from here, four a second at most, so that they grow over restarts of the server.
 const NUMBERS_SINCE: u64 = 1_700_000_000;
 
+/// The first segment's number and the discontinuities before it.
+pub(super) type Numbers = (u64, u64);
+
 /// The server's clocks, as the libraries want them.
 pub fn now() -> Now {
     Now {
@@ -63,22 +66,26 @@ pub struct LiveStream {
     pub(super) changed: Notify,
 }
 
-pub(super) fn buffer_options(c: &StreamConfig, first_number: u64) -> BufferOptions {
+fn buffer_options(c: &StreamConfig, (first_number, first_discontinuity): Numbers) -> BufferOptions {
     let ms = |v: u64| time::Duration::from_millis(i64::try_from(v).unwrap_or(i64::MAX));
     BufferOptions {
         window: ms(c.dvr_ms),
         segment: ms(c.segment_ms),
         cut: (c.cut_ms > 0).then(|| Timestamp::ZERO + ms(c.cut_ms)),
         first_number,
+        first_discontinuity,
         ..BufferOptions::default()
     }
 }
 
 impl LiveStream {
-    pub(super) fn new(name: StreamName, config: Arc<StreamConfig>) -> Self {
+    /// `past`: where another of this name left off.
+    pub(super) fn new(name: StreamName, config: Arc<StreamConfig>, past: Option<Numbers>) -> Self {
         let now = now();
         let first = now.unix.as_secs().saturating_sub(NUMBERS_SINCE).saturating_mul(4);
-        let (buffer, _) = watch::channel(StreamBuffer::new(buffer_options(&config, first)));
+        let (number, discontinuity) = past.unwrap_or_default();
+        let numbers = (first.max(number), discontinuity);
+        let (buffer, _) = watch::channel(StreamBuffer::new(buffer_options(&config, numbers)));
         Self {
             name,
             buffer,
@@ -106,7 +113,7 @@ impl LiveStream {
     /// Another configuration of the same source.
     pub(super) fn set_config(&self, config: Arc<StreamConfig>) {
         self.buffer.send_modify(|b| {
-            let first = b.options().first_number;
+            let first = (b.options().first_number, b.options().first_discontinuity);
             b.set_options(buffer_options(&config, first));
         });
         self.segments.clear_documents();
