@@ -10,7 +10,6 @@ use crate::session::SessionTable;
 use crate::shared::Shared;
 use crate::stream::Hub;
 use crate::system;
-use mist_core::name::StreamName;
 use mist_core::registry::{Serve, SessionConfig};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -308,12 +307,13 @@ pub fn add_demo(config: &ConfigStore) -> bool {
     if !config.current().streams().is_empty() {
         return false;
     }
-    debug_assert!(StreamName::new("demo").is_ok());
+    // Running from the start and in short segments, so that it is there at once for whoever looks.
+    let demo = json!({"name": "demo", "source": crate::stream::source::DEMO, "always_on": true, "segmentsize": 2000});
     config.update(|doc| {
         if let Some(doc) = doc.as_object_mut() {
             let streams = doc.entry("streams").or_insert_with(|| json!({}));
             if let Some(s) = streams.as_object_mut() {
-                s.insert("demo".to_owned(), json!({"name": "demo", "source": crate::stream::source::DEMO}));
+                s.insert("demo".to_owned(), demo);
             }
         }
     });
