@@ -1,5 +1,10 @@
 //! What the muxer writes, read by ffmpeg's own demuxer and decoders.
-#![allow(clippy::disallowed_methods, reason = "a test may write the file that it gives to a tool")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    reason = "a test runs tools on files that it writes, and says what it skips"
+)]
 
 mod common;
 

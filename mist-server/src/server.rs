@@ -10,7 +10,9 @@ use crate::session::SessionTable;
 use crate::shared::Shared;
 use crate::stream::Hub;
 use crate::system;
+use mist_core::buffer::{Health, StreamBuffer};
 use mist_core::registry::{Serve, SessionConfig};
+use mist_core::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io;
@@ -45,7 +47,7 @@ struct Running {
 
 impl Facts for Running {
     fn stream_state(&self, name: &str, source: &str) -> StreamState {
-        if self.shared.hub.existing(name).is_some_and(|s| s.peek(|b| b.has_source())) {
+        if self.shared.hub.existing(name).is_some_and(|s| s.peek(StreamBuffer::has_source)) {
             return StreamState::ACTIVE;
         }
         if registry::input_for(source).is_none() {
@@ -73,8 +75,8 @@ impl Facts for Running {
                     ActiveStream {
                         name: s.name().as_str().to_owned(),
                         status: if b.tracks().next().is_some() { "Online" } else { "Waiting for data" },
-                        first_ms: first.map_or(0, |t| t.as_millis()),
-                        last_ms: last.map_or(0, |t| t.as_millis()),
+                        first_ms: first.map_or(0, Timestamp::as_millis),
+                        last_ms: last.map_or(0, Timestamp::as_millis),
                         tracks: b.tracks().count(),
                         zero_unix: zero,
                         health: health(b, &main),
@@ -89,7 +91,7 @@ impl Facts for Running {
     }
 }
 
-fn health(b: &mist_core::buffer::StreamBuffer, main: &mist_core::buffer::Health) -> Value {
+fn health(b: &StreamBuffer, main: &Health) -> Value {
     let r = b.repairs();
     json!({
         "buffer": b.bytes(),

@@ -1,7 +1,7 @@
 //! RTMP: Adobe's *Real Time Messaging Protocol* 1.0 (2012) with the dialects of Flash, FMLE, librtmp and today's
 //! encoders, and Enhanced RTMP version 2 (Veovera).
 //!
-//! Server and client are [`Session`](mist_core::session::Session)s:
+//! Server and client are [`Session`]s:
 //!
 //! - [`Server`]: publishing and playing, several of each on one connection, each with a ticket of its own.
 //! - [`Client`]: publishes to, or plays from, another server.

@@ -140,7 +140,7 @@ impl Driver<'_> {
                     debug!(peer = %self.peer, connector = self.connector, "{what}");
                 }
                 Output::Fetch(id, _) => {
-                    self.handle(Input::Fetched(id, Fetched::Failed("not over this transport")))
+                    self.handle(Input::Fetched(id, Fetched::Failed("not over this transport")));
                 }
                 Output::Idle { until, wants_media } => break Want::Wait { until, media: wants_media },
                 Output::Done(r) => break Want::Done(r),
@@ -355,7 +355,7 @@ impl Driver<'_> {
 async fn news(plays: &mut [Play]) {
     async fn one(p: &mut Play) {
         if p.paused {
-            pending().await
+            pending::<()>().await;
         } else if p.view.changed().await.is_err() {
             // The stream is gone: the next read tells.
             p.view.mark_changed();

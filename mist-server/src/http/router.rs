@@ -11,7 +11,9 @@ use crate::stream::{Document, SOURCE_WAIT, StreamHandle, build_segment, collect_
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
+use mist_core::buffer::StreamBuffer;
 use mist_core::http::{Cache, HttpRequest, PlaySpec, Reply, SegmentSpec};
 use mist_core::name::StreamName;
 use mist_core::registry::Serve;
@@ -137,7 +139,7 @@ impl Router {
         };
         let text = |h| req.headers().get(h).and_then(|v| v.to_str().ok()).unwrap_or("");
         let host = req.headers().get(header::HOST).and_then(|v| v.to_str().ok());
-        let host = host.or_else(|| req.uri().authority().map(|a| a.as_str()));
+        let host = host.or_else(|| req.uri().authority().map(Authority::as_str));
         let call = Call {
             output,
             req: HttpRequest { stream: name.as_str(), rest: &rest, query, options: &as_configured.options },
@@ -180,7 +182,7 @@ impl Router {
     async fn reply(
         &self,
         call: &Call<'_>,
-        ask: impl Fn(&HttpRequest<'_>, &mist_core::buffer::StreamBuffer) -> Reply + Send + Sync,
+        ask: impl Fn(&HttpRequest<'_>, &StreamBuffer) -> Reply + Send + Sync,
     ) -> Response<Body> {
         let handle = match self.shared.hub.open(&call.name) {
             Ok(h) => h,
@@ -190,7 +192,7 @@ impl Router {
         let key = call.url;
         let mut view = None;
         loop {
-            let version = handle.peek(|b| b.version());
+            let version = handle.peek(StreamBuffer::version);
             if let Some(d) = handle.segments.document(key, version) {
                 let _session = self.open(call, true);
                 return document(&d);

@@ -229,7 +229,7 @@ impl Hub {
     /// Streams that have media or somebody who writes, with the number of their users.
     pub fn active(&self) -> Vec<Arc<LiveStream>> {
         let all: Vec<_> = self.lock().values().map(|e| e.stream.clone()).collect();
-        all.into_iter().filter(|s| s.peek(|b| b.has_source())).collect()
+        all.into_iter().filter(|s| s.peek(StreamBuffer::has_source)).collect()
     }
 
     /// Opens a stream to watch it, waiting for its source and its first track if need be.
