@@ -713,7 +713,7 @@ mod tests {
     fn units_that_never_end_meet_the_limit() {
         let mut data = file(&packets()[..4]);
         let mut counter = 0u8;
-        let find = data.chunks(LEN).filter(|p| p[1] & 0x1F == 1 && p[2] == 0).next_back().unwrap();
+        let find = data.chunks(LEN).rfind(|p| p[1] & 0x1F == 1 && p[2] == 0).unwrap();
         counter = counter.wrapping_add(find[3] & 15);
         for _ in 0..(limits::MAX_PICTURE / packet::BODY + 10) {
             counter = (counter + 1) & 15;
