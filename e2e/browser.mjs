@@ -55,7 +55,9 @@ try {
   let resumed;
   if (mode === "restart") {
     say({ event: "restart" });
-    await new Promise((resolve) => createInterface({ input: process.stdin }).once("line", resolve));
+    const lines = createInterface({ input: process.stdin });
+    await new Promise((resolve) => lines.once("line", resolve));
+    lines.close(); // or the process would not end
     const at = await state();
     const returned = Date.now();
     // hls.js counts frames of the new source buffer too; the page may also have begun anew.
@@ -74,4 +76,5 @@ try {
   process.exitCode = 1;
 } finally {
   await browser.close();
+  process.stdin.destroy();
 }
