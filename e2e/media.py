@@ -258,7 +258,8 @@ class Hls(threading.Thread):
 
     def _media_playlist(self):
         path = f"/hls/{self.stream}/index.m3u8{self.query}"
-        status, headers, body = self.mist.get(path)
+        # The first playlist of a new stream waits until a player can't run dry.
+        status, headers, body = self.mist.get(path, timeout=30)
         if status != 200:
             return None
         text = body.decode()
@@ -275,7 +276,7 @@ class Hls(threading.Thread):
         return path
 
     def _follow(self, path):
-        status, _, body = self.mist.get(path)
+        status, _, body = self.mist.get(path, timeout=30)
         if status != 200:
             return
         text = body.decode()
@@ -338,13 +339,13 @@ def by_track(packets):
     return tracks
 
 
-def compare(source, got, tick, what, tracks=None, missing_head=0, missing_tail=0, key=True):
+def compare(source, got, tick, what, tracks=None, missing_head=0, missing_tail=0, key=True, pictures=None):
     """Says how `got` differs from `source`; empty if it does not. One offset for all tracks, within `tick` seconds.
     `missing_head` and `missing_tail` are how many packets of a track may be absent at the ends."""
     wanted, found = by_track(source), by_track(got)
     problems = []
-    # Playing starts at a keyframe: audio before the first picture may be left out.
-    pictures = [p.pts for p in source if p.track in VIDEO]
+    # Playing starts at a keyframe, even of a track that this output can't carry: audio before it may be left out.
+    pictures = [p.pts for p in pictures or source if p.track in VIDEO]
     offset = None
     for track in tracks or wanted:
         a, b = wanted.get(track, []), found.get(track, [])

@@ -79,11 +79,11 @@ def round_trip(mist, clip, carried, enhanced, folder):
     if ts:
         wanted = [p for p in source if carried is None or p.track in carried]
         ts.stop()
-        problems += media.compare(wanted, media.packets_of(ts.out), MILLISECOND, f"HTTP-TS {ts.stderr[-200:]}", key=False)
+        problems += media.compare(wanted, media.packets_of(ts.out), MILLISECOND, f"HTTP-TS {ts.stderr[-200:]}", key=False, pictures=source)
     if hls:
         joined = folder / f"{clip.stem}-hls.ts"
         joined.write_bytes(hls.stop())
-        problems += media.compare(wanted, media.packets_of(joined), MILLISECOND, "HLS", key=False)
+        problems += media.compare(wanted, media.packets_of(joined), MILLISECOND, "HLS", key=False, pictures=source)
         problems += [f"HLS: {p}" for p in hls.problems]
         if len(hls.targets) > 1:
             problems.append(f"HLS: TARGETDURATION changed: {hls.targets}")

@@ -36,8 +36,7 @@ fn builder() -> http1::Builder {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .keep_alive(true)
-        .pipeline_flush(true);
+        .keep_alive(true);
     b
 }
 
