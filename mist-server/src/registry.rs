@@ -39,7 +39,7 @@ pub static HTTP: Connector = Connector {
     desc: "The HTTP listener: every output over HTTP needs it, and it answers for pages and stream information.",
     deps: "",
     url_rel: "/$.html",
-    url_match: &["/$.html", "/info_$.js", "/json_$.js", "/embed_$.js"],
+    url_match: &["/$.html", "/info_$.js", "/json_$.js"],
     url_prefix: &[],
     push_urls: &[],
     methods: &[],
