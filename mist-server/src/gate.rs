@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 /// How long a refusal for a wrong passphrase or address is held back, so that guessing is slow.
 const DENIED_DELAY: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ pub async fn ask(
                     Verdict::Publish { handle, publisher }
                 }
                 Err(why) => {
-                    info!(%peer, connector, stream, "publish refused: {why}");
+                    warn!(%peer, connector, stream, "publish refused: {why}");
                     if why == Refusal::Denied {
                         tokio::time::sleep(DENIED_DELAY).await;
                     }

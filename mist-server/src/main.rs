@@ -1,9 +1,9 @@
 //! The mist media server.
 
 use clap::Parser;
-use mist_server::args::{Args, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
-use mist_server::config::{ConfigStore, Level};
-use mist_server::log::Log;
+use mist_server::args::{self, Args, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
+use mist_server::config::ConfigStore;
+use mist_server::log::{CONF, Log};
 use mist_server::server::{Server, add_demo};
 use mist_server::system;
 use std::io::Write;
@@ -22,6 +22,12 @@ fn complain(what: impl std::fmt::Display) -> ExitCode {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.check {
+        return match args::check(&args, &mut std::io::stdout().lock()) {
+            Ok(code) => ExitCode::from(code),
+            Err(_) => ExitCode::from(EXIT_FAILURE),
+        };
+    }
     let over = match args.overrides() {
         Ok(o) => o,
         Err(e) => return complain(e),
@@ -30,9 +36,6 @@ fn main() -> ExitCode {
         Ok(c) => Arc::new(c),
         Err(e) => return complain(e),
     };
-    if args.check {
-        return check(&config);
-    }
     let log = match Log::new(config.current().debug(), args.logfile.as_deref()) {
         Ok(l) => l,
         Err(e) => return complain(format_args!("can't open the log file: {e}")),
@@ -46,19 +49,6 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(runtime.block_on(run(&args, config, log)))
-}
-
-fn check(config: &ConfigStore) -> ExitCode {
-    let current = config.current();
-    let mut out = std::io::stdout().lock();
-    for p in current.problems() {
-        let _ = writeln!(out, "{p}");
-    }
-    let bad = current.problems().iter().any(|p| p.level == Level::Error);
-    if !bad {
-        let _ = writeln!(out, "configuration is sound: {} streams", current.streams().len());
-    }
-    ExitCode::from(if bad { EXIT_USAGE } else { EXIT_OK })
 }
 
 async fn run(args: &Args, config: Arc<ConfigStore>, log: Log) -> u8 {
@@ -88,9 +78,9 @@ async fn run(args: &Args, config: Arc<ConfigStore>, log: Log) -> u8 {
     }
     if demo && let Some(http) = server.address("HTTP") {
         let at = format!("http://localhost:{}", http.port());
-        info!("demo: watch it at {at}/demo.html, {at}/hls/demo/index.m3u8, {at}/demo.flv or {at}/demo.ts");
+        info!(target: CONF, "demo: watch it at {at}/demo.html, {at}/hls/demo/index.m3u8, {at}/demo.flv or {at}/demo.ts");
         if let Some(rtmp) = server.address("RTMP") {
-            info!("demo: or at rtmp://localhost:{}/play/demo", rtmp.port());
+            info!(target: CONF, "demo: or at rtmp://localhost:{}/play/demo", rtmp.port());
         }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

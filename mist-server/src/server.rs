@@ -4,7 +4,7 @@ use crate::api::{self, ActiveStream, Api, Facts, StreamState};
 use crate::config::{ConfigStore, ProtocolConfig};
 use crate::drive::{self, Listeners, Pace};
 use crate::http::{self, router::Router};
-use crate::log::Log;
+use crate::log::{CONF, Log};
 use crate::registry::{self, Maker};
 use crate::session::SessionTable;
 use crate::shared::Shared;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 /// How long connections may take to say goodbye when the server stops.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -127,7 +127,7 @@ impl Server {
             io::Error::new(e.kind(), what)
         })?;
         let api_addr = listener.local_addr()?;
-        info!("API listens on {api_addr}");
+        info!(target: CONF, "API listens on {api_addr}");
         let facts = Arc::new(Running { shared: shared.clone(), listeners: listeners.clone() });
         let seed = system::random_bytes()?;
         let api = Arc::new(Api::new(config.clone(), shared.sessions.clone(), log.clone(), facts, seed));
@@ -137,7 +137,7 @@ impl Server {
         tasks.spawn(shared.sessions.clone().run());
         let pace = shared.pace.clone();
         tasks.spawn(async move { pace.run().await });
-        tasks.spawn(follow_log(config, log));
+        tasks.spawn(log.follow(config.subscribe()));
         let (up, mut first) = watch::channel(false);
         tasks.spawn(keep_listeners(shared.clone(), listeners.clone(), up));
         // Ready when every enabled listener was tried once.
@@ -162,7 +162,7 @@ impl Server {
 
     /// Ends gracefully: no new connections, goodbye to those there are.
     pub async fn stop(mut self) {
-        info!("stopping");
+        info!(target: CONF, "stopping");
         let _ = self.stop.send(true);
         self.shared.hub.shutdown();
         let all = async {
@@ -175,21 +175,6 @@ impl Server {
             debug!("{} connections did not end in time", self.shared.connections());
         }
         self.tasks.shutdown().await;
-    }
-}
-
-/// The log follows the configuration.
-async fn follow_log(config: Arc<ConfigStore>, log: Log) {
-    let mut changes = config.subscribe();
-    loop {
-        {
-            let c = changes.borrow_and_update();
-            log.set_level(c.debug());
-            log.set_access(c.accesslog());
-        }
-        if changes.changed().await.is_err() {
-            return;
-        }
     }
 }
 
@@ -226,7 +211,7 @@ async fn keep_listeners(shared: Shared, listeners: Arc<Listeners>, up: watch::Se
             .map(|p| (format!("{p:?}"), p.clone()))
             .collect();
         for (_, (p, task)) in running.extract_if(|k, _| !wanted.contains_key(k)) {
-            info!("{}: no longer listening", p.connector);
+            info!(target: CONF, "{}: no longer listening", p.connector);
             listeners.down(&p);
             task.abort();
             // The port is free when the task is gone.
@@ -241,7 +226,7 @@ async fn keep_listeners(shared: Shared, listeners: Arc<Listeners>, up: watch::Se
             match drive::bind(p.interface.as_deref(), port).await {
                 Ok(l) => {
                     let addr = l.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], port)));
-                    info!("{} listens on {addr}", p.connector);
+                    info!(target: CONF, "{} listens on {addr}", p.connector);
                     failed.remove(&k);
                     listeners.up(&p, addr);
                     let task = tokio::spawn(serve(l, p.clone(), shared.clone(), listeners.clone()));
@@ -294,7 +279,7 @@ async fn serve(listener: TcpListener, p: ProtocolConfig, shared: Shared, listene
                     let (r, w) = io.into_split();
                     let name = (o.connector.name, o.connector.codecs);
                     if let Err(e) = drive::drive(r, w, peer, session, name, &shared).await {
-                        info!(%peer, connector = o.connector.name, "connection ended: {e}");
+                        warn!(%peer, connector = o.connector.name, "connection ended: {e}");
                     }
                 });
             };

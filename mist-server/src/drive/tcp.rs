@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 /// The first read of a connection; grows to the other for peers that send a lot.
 const READ_MIN: usize = 1024;
@@ -320,7 +320,7 @@ impl Driver<'_> {
                 Read::Lagged => {
                     any = true;
                     p.lagged += 1;
-                    info!(peer = %self.peer, connector = self.connector, stream = %p.handle.name(),
+                    warn!(peer = %self.peer, connector = self.connector, stream = %p.handle.name(),
                           "viewer is too slow: skipped to a keyframe ({} times so far)", p.lagged);
                     p.view.mark_changed();
                 }

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -267,13 +267,13 @@ impl Live {
         batch.clear();
         self.batch = batch;
         if let Err(e) = done {
-            info!(connector = self.connector, stream = %self.handle.name(), "can't go on: {e}");
+            warn!(connector = self.connector, stream = %self.handle.name(), "can't go on: {e}");
             self.finished = true;
             return false;
         }
         match read {
             Read::Lagged => {
-                info!(connector = self.connector, stream = %self.handle.name(),
+                warn!(connector = self.connector, stream = %self.handle.name(),
                       "viewer is too slow: skipped to a keyframe ({} times so far)", self.cursor.skipped());
                 false
             }
