@@ -63,7 +63,7 @@ fn tracks(n: u8) -> Vec<Arc<TrackInfo>> {
                 _ => Params::Audio { rate: 48_000, channels: 2, bits: 16 },
             };
             let init = Bytes::from(vec![0x12, 0x10, n]);
-            Arc::new(TrackInfo { id: TrackId(id.into()), codec, init, params, lang: None })
+            Arc::new(TrackInfo::new(TrackId(id.into()), codec, init, params))
         })
         .collect()
 }

@@ -17,7 +17,7 @@ fn fan_out(c: &mut Criterion) {
     let mut b = StreamBuffer::new(BufferOptions::default());
     for (id, codec) in [(1, Codec::H264), (2, Codec::Aac)] {
         let params = Params::Other;
-        b.set_track(Arc::new(TrackInfo { id: TrackId(id), codec, init: Bytes::new(), params, lang: None }));
+        b.set_track(Arc::new(TrackInfo::new(TrackId(id), codec, Bytes::new(), params)));
     }
     let now = Now { instant: std::time::Instant::now(), unix: std::time::Duration::ZERO };
     let data = Bytes::from(vec![0; 10_000]);

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         }
     };
     let params = codec::params(codec, &init).unwrap_or(Params::Other);
-    let track = TrackInfo { id: TrackId(1), codec, init, params, lang: None };
+    let track = TrackInfo::new(TrackId(1), codec, init, params);
     println!("{track:?}");
     if let Some(s) = rfc6381::codec_string(&track) {
         println!("{s}");

@@ -121,6 +121,16 @@ pub trait Demuxer: Send {
     /// # Errors
     /// [`ErrorKind::Unsupported`] where the format or the source has no way to seek.
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError>;
+    /// Byte offset in the source of the payload of the packet that came out last, for tools that show where things
+    /// are; `None` before the first. Of a packet put together from pieces it is where the first piece lies.
+    fn packet_offset(&self) -> Option<u64> {
+        None
+    }
+    /// All packets of the source, where the container says so without reading the media; `None` for others, and
+    /// before the first packet has come out.
+    fn index(&self) -> Option<Index> {
+        None
+    }
     /// Asks for [`Demuxed::Node`]s as well, for tools that show structure.
     fn want_nodes(&mut self) {}
 }
@@ -143,6 +153,21 @@ pub struct IndexEntry {
 pub struct Index {
     /// Each track's packets in decoding order.
     pub tracks: Vec<(TrackId, Vec<IndexEntry>)>,
+}
+
+impl Index {
+    /// The packets of all tracks in the order in which a muxer is given them: by decoding time, and where that is the
+    /// same in the order of `tracks`. Gives positions in `tracks` and in that track's list.
+    pub fn interleaved(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let mut next = vec![0usize; self.tracks.len()];
+        std::iter::from_fn(move || {
+            let heads = self.tracks.iter().zip(&next).enumerate();
+            let (_, track) = heads.filter_map(|(t, ((_, list), n))| Some((list.get(*n)?.dts, t))).min()?;
+            let at = next.get_mut(track)?;
+            *at += 1;
+            Some((track, *at - 1))
+        })
+    }
 }
 
 /// Bytes to put over what was already written, for sinks that can seek.

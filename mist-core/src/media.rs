@@ -100,6 +100,31 @@ pub enum Params {
     Other,
 }
 
+/// Colour of pictures: ITU-T H.273 (ISO/IEC 23091-2) code points.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Colour {
+    /// Colour primaries; 2 means unspecified.
+    pub primaries: u16,
+    /// Transfer characteristics; 2 means unspecified.
+    pub transfer: u16,
+    /// Matrix coefficients; 2 means unspecified.
+    pub matrix: u16,
+    /// Samples use the whole range of values.
+    pub full_range: bool,
+}
+
+/// How a container says that pictures are to be shown. Containers that can say it keep it; where none did, decoders
+/// go by what the codec's own headers say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Visual {
+    /// Sample aspect ratio, width to height; (0, 0) where the container doesn't say.
+    pub sar: (u32, u32),
+    /// Colour, where the container says.
+    pub colour: Option<Colour>,
+    /// Degrees clockwise by which pictures are to be turned: 0, 90, 180 or 270.
+    pub rotation: u16,
+}
+
 /// A track's description. Immutable: a change makes a new `Arc`, so that whoever holds the old one sees it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TrackInfo {
@@ -114,9 +139,23 @@ pub struct TrackInfo {
     pub params: Params,
     /// Language, where known.
     pub lang: Option<Lang>,
+    /// How the container says that pictures are to be shown.
+    pub visual: Visual,
 }
 
 impl TrackInfo {
+    /// A track without a language, to be shown as its codec says.
+    pub fn new(id: TrackId, codec: Codec, init: Bytes, params: Params) -> Self {
+        Self { id, codec, init, params, lang: None, visual: Visual::default() }
+    }
+
+    /// The same in a language.
+    #[must_use]
+    pub fn with_lang(mut self, lang: Option<Lang>) -> Self {
+        self.lang = lang;
+        self
+    }
+
     /// Width and height of a video track, (0, 0) for others.
     pub fn size(&self) -> (u32, u32) {
         match self.params {

@@ -194,7 +194,7 @@ mod tests {
 
     fn track(id: u32, codec: Codec, lang: &str) -> Arc<TrackInfo> {
         let (id, lang) = (TrackId(id), Lang::new(lang));
-        Arc::new(TrackInfo { id, codec, init: Bytes::new(), params: Params::Other, lang })
+        Arc::new(TrackInfo::new(id, codec, Bytes::new(), Params::Other).with_lang(lang))
     }
 
     /// Ids out of order on purpose: the lowest wins, not the first.

@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 fn track(id: u32, codec: Codec, init: &'static [u8], params: Params) -> Arc<TrackInfo> {
-    Arc::new(TrackInfo { id: TrackId(id), codec, init: Bytes::from_static(init), params, lang: None })
+    Arc::new(TrackInfo::new(TrackId(id), codec, Bytes::from_static(init), params))
 }
 
 fn material() -> (Vec<Arc<TrackInfo>>, Vec<Packet>) {

@@ -31,10 +31,10 @@ fn noise(len: usize, seed: &mut u32) -> Vec<u8> {
 fn material() -> (Vec<Arc<TrackInfo>>, Vec<Packet>) {
     let init = h264::Avcc::from_nals([SPS, PPS]).unwrap().build();
     let params = Params::Video { width: 1920, height: 1080, fpks: 25_000 };
-    let video = TrackInfo { id: TrackId(1), codec: Codec::H264, init, params, lang: None };
+    let video = TrackInfo::new(TrackId(1), Codec::H264, init, params);
     let asc = Asc::new(2, 48_000, 2);
     let init = asc.build().unwrap();
-    let audio = TrackInfo { id: TrackId(2), codec: Codec::Aac, init, params: asc.params(), lang: None };
+    let audio = TrackInfo::new(TrackId(2), Codec::Aac, init, asc.params());
     let mut seed = 1;
     let mut packets = Vec::new();
     let mut packet = |track, ms: i64, key, data: Vec<u8>| {

@@ -145,7 +145,7 @@ pub fn mux_round_trip(data: &[u8]) {
             Codec::Aac => Bytes::from_static(&[0x12, 0x10]),
             _ => Bytes::new(),
         };
-        tracks.push(Arc::new(TrackInfo { id: TrackId(id), codec, init, params, lang: None }));
+        tracks.push(Arc::new(TrackInfo::new(TrackId(id), codec, init, params)));
     }
     let mut m = mux();
     let mut out = Gather::new();

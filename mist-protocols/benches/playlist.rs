@@ -19,7 +19,7 @@ fn live() -> (StreamBuffer, Now) {
         Now { instant: std::time::Instant::now(), unix: std::time::Duration::from_secs(1_795_000_000) };
     for (id, codec) in [(1, Codec::H264), (2, Codec::Aac)] {
         let init = Bytes::from_static(if id == 1 { &[1, 0x42, 0xc0, 0x1f] } else { &[0x11, 0x90] });
-        b.set_track(Arc::new(TrackInfo { id: TrackId(id), codec, init, params: Params::Other, lang: None }));
+        b.set_track(Arc::new(TrackInfo::new(TrackId(id), codec, init, Params::Other)));
     }
     let mut now = start;
     for n in 0..1600 {

@@ -72,9 +72,8 @@ fn packets() -> Vec<Packet> {
 
 fn viewer(c: &mut Criterion) {
     let packets = packets();
-    let track = |id, codec, params| {
-        Arc::new(TrackInfo { id: TrackId(id), codec, init: Bytes::from_static(b"init"), params, lang: None })
-    };
+    let track =
+        |id, codec, params| Arc::new(TrackInfo::new(TrackId(id), codec, Bytes::from_static(b"init"), params));
     let tracks = [
         track(1, Codec::H264, Params::Video { width: 1920, height: 1080, fpks: 25_000 }),
         track(2, Codec::Aac, Params::Audio { rate: 44_100, channels: 2, bits: 16 }),

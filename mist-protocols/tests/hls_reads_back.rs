@@ -31,7 +31,7 @@ impl Live {
                 _ => (&[0x11, 0x90], Params::Audio { rate: 48_000, channels: 2, bits: 16 }),
             };
             let (id, init, lang) = (TrackId(*id), Bytes::from_static(init), Lang::new(lang));
-            self.buffer.set_track(Arc::new(TrackInfo { id, codec: *codec, init, params, lang }));
+            self.buffer.set_track(Arc::new(TrackInfo::new(id, *codec, init, params).with_lang(lang)));
         }
     }
 

@@ -4,7 +4,7 @@ use crate::media::{Media, Params};
 use bytes::Bytes;
 
 fn track(id: u32, codec: Codec) -> Arc<TrackInfo> {
-    Arc::new(TrackInfo { id: TrackId(id), codec, init: Bytes::new(), params: Params::Other, lang: None })
+    Arc::new(TrackInfo::new(TrackId(id), codec, Bytes::new(), Params::Other))
 }
 
 fn pkt(t: u32, ms: i64, key: bool) -> Packet {

@@ -265,7 +265,7 @@ mod tests {
                     prop_assert_eq!(canonical_payload(codec, c.clone(), 4).unwrap(), c);
                 }
                 let params = Params::Audio { rate: 8000, channels: 1, bits: 16 };
-                let t = TrackInfo { id: TrackId(1), codec, init: b.clone(), params, lang: None };
+                let t = TrackInfo::new(TrackId(1), codec, b.clone(), params);
                 packet_duration(&t, &b);
                 super::super::rfc6381::codec_string(&t);
             }

@@ -135,13 +135,7 @@ mod tests {
 
     fn string(codec: Codec, init: &[u8], rate: u32) -> Option<String> {
         let params = Params::Audio { rate, channels: 2, bits: 16 };
-        codec_string(&TrackInfo {
-            id: TrackId(1),
-            codec,
-            init: Bytes::copy_from_slice(init),
-            params,
-            lang: None,
-        })
+        codec_string(&TrackInfo::new(TrackId(1), codec, Bytes::copy_from_slice(init), params))
     }
 
     #[test]

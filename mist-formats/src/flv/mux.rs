@@ -130,13 +130,7 @@ mod tests {
 
     fn sound(init: &'static [u8]) -> Arc<TrackInfo> {
         let params = Params::Audio { rate: 44_100, channels: 2, bits: 16 };
-        Arc::new(TrackInfo {
-            id: TrackId(7),
-            codec: Codec::Aac,
-            init: Bytes::from_static(init),
-            params,
-            lang: None,
-        })
+        Arc::new(TrackInfo::new(TrackId(7), Codec::Aac, Bytes::from_static(init), params))
     }
 
     fn packet(ms: i64) -> Packet {

@@ -214,7 +214,7 @@ impl Track {
             Params::Audio { channels, .. } if self.channels > 0 => *channels = self.channels,
             _ => {}
         }
-        let info = TrackInfo { id: self.id, codec: self.codec, init: d.init, params, lang: None };
+        let info = TrackInfo::new(self.id, self.codec, d.init, params);
         if self.info.as_deref() != Some(&info) {
             let info = Arc::new(info);
             self.info = Some(info.clone());

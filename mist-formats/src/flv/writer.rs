@@ -355,7 +355,7 @@ mod tests {
     use mist_core::media::Media;
 
     fn info(id: TrackId, codec: Codec, init: &'static [u8], params: Params) -> Arc<TrackInfo> {
-        Arc::new(TrackInfo { id, codec, init: Bytes::from_static(init), params, lang: None })
+        Arc::new(TrackInfo::new(id, codec, Bytes::from_static(init), params))
     }
 
     const VIDEO: Params = Params::Video { width: 0, height: 0, fpks: 0 };

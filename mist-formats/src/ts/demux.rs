@@ -524,19 +524,13 @@ mod tests {
     fn video() -> Arc<TrackInfo> {
         let avcc = h264::Avcc::from_nals([SPS, PPS]).unwrap();
         let params = avcc.first_sps().unwrap().params();
-        Arc::new(TrackInfo { id: TrackId(1), codec: Codec::H264, init: avcc.build(), params, lang: None })
+        Arc::new(TrackInfo::new(TrackId(1), Codec::H264, avcc.build(), params))
     }
 
     fn audio() -> Arc<TrackInfo> {
         let asc = Asc::new(2, 48_000, 2);
         let init = asc.build().unwrap();
-        Arc::new(TrackInfo {
-            id: TrackId(2),
-            codec: Codec::Aac,
-            init,
-            params: asc.params(),
-            lang: Lang::new("eng"),
-        })
+        Arc::new(TrackInfo::new(TrackId(2), Codec::Aac, init, asc.params()).with_lang(Lang::new("eng")))
     }
 
     fn picture(n: i64, key: bool, len: usize) -> Media1 {

@@ -51,7 +51,7 @@ struct Out<'a> {
 
 impl Sink for Out<'_> {
     fn describe(&mut self, codec: Codec, init: Bytes, params: Params) {
-        let info = Arc::new(TrackInfo { id: self.id, codec, init, params, lang: self.lang });
+        let info = Arc::new(TrackInfo::new(self.id, codec, init, params).with_lang(self.lang));
         if self.announced.as_ref() != Some(&info) {
             *self.announced = Some(info.clone());
             self.queue.push_back(Demuxed::Media(Media::Track(info)));

@@ -187,13 +187,13 @@ mod tests {
     use mist_core::media::{Params, TrackId};
 
     fn read_back(codec: Codec) -> (Coding, Option<Lang>) {
-        let t = TrackInfo {
-            id: TrackId(1),
+        let t = TrackInfo::new(
+            TrackId(1),
             codec,
-            init: Bytes::new(),
-            params: Params::Audio { rate: 48_000, channels: 6, bits: 16 },
-            lang: Lang::new("deu"),
-        };
+            Bytes::new(),
+            Params::Audio { rate: 48_000, channels: 6, bits: 16 },
+        )
+        .with_lang(Lang::new("deu"));
         let a = announce(&t).unwrap();
         let d = a.descriptors(&t);
         let p = program_descriptors([codec].into_iter(), 1);

@@ -69,7 +69,7 @@ fn buffer(codecs: &[Codec]) -> StreamBuffer {
     let mut b = StreamBuffer::new(BufferOptions::default());
     for (i, codec) in (1..).zip(codecs) {
         let (id, params) = (TrackId(i), Params::Other);
-        b.set_track(Arc::new(TrackInfo { id, codec: *codec, init: Bytes::new(), params, lang: None }));
+        b.set_track(Arc::new(TrackInfo::new(id, *codec, Bytes::new(), params)));
     }
     b
 }

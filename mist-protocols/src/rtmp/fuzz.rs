@@ -107,7 +107,7 @@ fn track(arg: u8) -> Media {
         Params::Audio { rate: 44100, channels: 2, bits: 16 }
     };
     let init = Bytes::copy_from_slice(&[arg; 3]);
-    Media::Track(Arc::new(TrackInfo { id: TrackId(u32::from(arg % 3)), codec, init, params, lang: None }))
+    Media::Track(Arc::new(TrackInfo::new(TrackId(u32::from(arg % 3)), codec, init, params)))
 }
 
 fn packet(arg: u8) -> Media {

@@ -286,23 +286,21 @@ pub(crate) const AVCC: &[u8] = &[1, 66, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 66, 1, 0,
 pub(crate) const ASC: &[u8] = &[0x12, 0x10];
 
 pub(crate) fn video() -> Arc<TrackInfo> {
-    Arc::new(TrackInfo {
-        id: video_track(0),
-        codec: Codec::H264,
-        init: Bytes::from_static(AVCC),
-        params: Params::Video { width: 0, height: 0, fpks: 0 },
-        lang: None,
-    })
+    Arc::new(TrackInfo::new(
+        video_track(0),
+        Codec::H264,
+        Bytes::from_static(AVCC),
+        Params::Video { width: 0, height: 0, fpks: 0 },
+    ))
 }
 
 pub(crate) fn audio() -> Arc<TrackInfo> {
-    Arc::new(TrackInfo {
-        id: audio_track(0),
-        codec: Codec::Aac,
-        init: Bytes::from_static(ASC),
-        params: Params::Audio { rate: 44100, channels: 2, bits: 16 },
-        lang: None,
-    })
+    Arc::new(TrackInfo::new(
+        audio_track(0),
+        Codec::Aac,
+        Bytes::from_static(ASC),
+        Params::Audio { rate: 44100, channels: 2, bits: 16 },
+    ))
 }
 
 pub(crate) fn packet(track: TrackId, ms: i64, cts: i64, key: bool, len: usize) -> Packet {

@@ -192,7 +192,7 @@ mod tests {
         for (id, codec, init, params) in tracks {
             let lang = if *id == 3 { Lang::new("deu") } else { None };
             let init = Bytes::from_static(init);
-            b.set_track(Arc::new(TrackInfo { id: TrackId(*id), codec: *codec, init, params: *params, lang }));
+            b.set_track(Arc::new(TrackInfo::new(TrackId(*id), *codec, init, *params).with_lang(lang)));
         }
         let now =
             Now { instant: std::time::Instant::now(), unix: std::time::Duration::from_secs(1_795_000_000) };

@@ -13,7 +13,7 @@ pub(crate) fn track(id: u32, codec: Codec) -> TrackInfo {
         Kind::Audio => (&[0x11, 0x90], Params::Audio { rate: 48_000, channels: 2, bits: 16 }),
         _ => (&[], Params::Other),
     };
-    TrackInfo { id: TrackId(id), codec, init: Bytes::from_static(init), params, lang: None }
+    TrackInfo::new(TrackId(id), codec, Bytes::from_static(init), params)
 }
 
 fn now(ms: i64) -> Now {
