@@ -12,16 +12,8 @@ use mist_core::registry::{Codecs, Connector, FormatDef, InputInfo, Method, Slot}
 mod boxes;
 mod codecs;
 
-const VIDEO: &[Codec] = &[
-    Codec::H264,
-    Codec::Hevc,
-    Codec::Av1,
-    Codec::Vp8,
-    Codec::Vp9,
-    Codec::Mpeg2,
-    Codec::Mpeg4,
-    Codec::Jpeg,
-];
+const VIDEO: &[Codec] =
+    &[Codec::H264, Codec::Hevc, Codec::Av1, Codec::Vp8, Codec::Vp9, Codec::Mpeg2, Codec::Mpeg4, Codec::Jpeg];
 const AUDIO: &[Codec] = &[
     Codec::Aac,
     Codec::Mp3,
@@ -51,8 +43,8 @@ pub static FORMAT: FormatDef = FormatDef {
     id: ID,
     mime: "video/mp4",
     extensions: &[
-        "mp4", "m4a", "m4v", "m4b", "mov", "3gp", "3g2", "fmp4", "m4s", "cmfv", "cmfa", "cmft", "ismv", "isma",
-        "ismt",
+        "mp4", "m4a", "m4v", "m4b", "mov", "3gp", "3g2", "fmp4", "m4s", "cmfv", "cmfa", "cmft", "ismv",
+        "isma", "ismt",
     ],
     probe,
     demuxer: None,
