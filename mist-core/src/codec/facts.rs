@@ -86,7 +86,7 @@ pub fn is_key(codec: Codec, payload: &[u8]) -> Option<bool> {
         Codec::H263 => flash::h263(payload).ok().map(|p| p.1),
         Codec::Vp6 => Some(flash::vp6_is_key(payload, false)),
         Codec::Vp6Alpha => Some(flash::vp6_is_key(payload, true)),
-        Codec::Screen1 | Codec::Screen2 => None,
+        Codec::Mpeg4 | Codec::Screen1 | Codec::Screen2 => None,
         Codec::Jpeg => Some(true),
         _ => Some(codec.kind() != Kind::Video),
     }

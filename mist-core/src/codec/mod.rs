@@ -11,6 +11,7 @@
 //! | AV1 | temporal unit, low-overhead OBUs with sizes, no temporal delimiter, padding or tile list | `av1C` |
 //! | VP8, VP9 | frame | empty for VP8, `vpcC` body with version and flags for VP9 where known |
 //! | MPEG-2 video | picture with the headers before it | sequence header and extension |
+//! | MPEG-4 part 2 | video object plane | visual object sequence and layer headers |
 //! | AAC | raw access unit | AudioSpecificConfig (ISO 14496-3 §1.6.2.1) |
 //! | MP2, MP3, AC-3, E-AC-3 | whole frames with their headers | empty |
 //! | Opus | packet without TS control header | `OpusHead` (RFC 7845 §5.1) |
@@ -191,6 +192,8 @@ codecs! {
     Vp9 = "VP9", Video;
     /// MPEG-1 and MPEG-2 video, ITU-T H.262.
     Mpeg2 = "MPEG2", Video;
+    /// MPEG-4 part 2 (ISO/IEC 14496-2): DivX, Xvid and old cameras.
+    Mpeg4 = "MPEG4", Video;
     /// Theora.
     Theora = "theora", Video;
     /// Sorenson's H.263 of Flash.
