@@ -7,6 +7,7 @@
 
 pub mod amf;
 pub mod flv;
+pub mod mkv;
 pub mod ts;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
