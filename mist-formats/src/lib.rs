@@ -8,6 +8,7 @@
 pub mod amf;
 pub mod flv;
 pub mod mkv;
+pub mod mp4;
 pub mod ts;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
