@@ -20,7 +20,11 @@
 //! | PCM | samples, big-endian, interleaved | empty |
 //! | G.711 | bytes | empty |
 //! | H.263, VP6, Screen, Nellymoser, Speex, ADPCM | as in FLV, without the tag's codec head; VP6 with its adjustment byte | empty |
-//! | text | UTF-8 | header of the format where it has one |
+//! | SubRip text | lines of one cue, UTF-8 ([`text`]) | empty |
+//! | WebVTT | cue without its times, UTF-8; settings in a line `--> …` before the text ([`text`]) | the file's header, empty for a bare `WEBVTT` |
+//! | tx3g | sample of MP4 | sample entry behind its data reference index |
+//! | ASS | `Dialogue` line without times, as in Matroska | script header |
+//! | TTML, CEA-608 | sample of MP4 | empty |
 
 pub mod aac;
 pub mod ac3;
@@ -37,6 +41,7 @@ pub mod opus;
 pub mod pcm;
 pub mod rfc6381;
 pub mod sei;
+pub mod text;
 pub mod theora;
 pub mod vorbis;
 pub mod vpx;

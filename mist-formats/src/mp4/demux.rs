@@ -41,7 +41,7 @@ enum State {
 /// problems that cost what they concern. Samples that lie beyond the end of the file end it with
 /// [`ErrorKind::Truncated`] when everything else has come out.
 ///
-/// [`Self::index`](mist_core::format::Demuxer::index) leaves subtitles out, whose size is known only when they are
+/// [`Self::index`](mist_core::format::Demuxer::index) leaves WebVTT out, whose size is known only when it is
 /// unwrapped, and is there when the first packet of every video track has come out.
 #[derive(Debug)]
 pub struct Demuxer {
@@ -557,7 +557,7 @@ impl mist_core::format::Demuxer for Demuxer {
         if self.given == 0 || samples > limits::INDEX.saturating_add(moov.end.saturating_mul(2)) {
             return None;
         }
-        let media = self.tracks.iter().filter(|t| t.kind() != Kind::Text && t.len() > 0);
+        let media = self.tracks.iter().filter(|t| !t.is_unwrapped() && t.len() > 0);
         let tracks = media.map(|t| Some((t.id, t.index()?))).collect::<Option<_>>()?;
         Some(Index { tracks })
     }

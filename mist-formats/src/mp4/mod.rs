@@ -5,6 +5,8 @@
 //!
 //! - [`boxes`]: one file a box or tight family; folders are boxes that hold boxes.
 //! - [`codecs`]: sample entries and object types by codec.
+//! - [`Demuxer`]: reading; the sample tables stay as they lie in the file.
+//! - [`mux`]: writing, from sample entries to whole files and fragments.
 
 use mist_core::codec::Codec;
 use mist_core::registry::{Codecs, Connector, FormatDef, InputInfo, Method, Slot};
@@ -12,10 +14,10 @@ use mist_core::registry::{Codecs, Connector, FormatDef, InputInfo, Method, Slot}
 mod boxes;
 mod codecs;
 mod demux;
+pub mod mux;
 mod samples;
 mod store;
 mod structure;
-mod text;
 mod track;
 
 pub use demux::Demuxer;
@@ -38,12 +40,35 @@ const AUDIO: &[Codec] = &[
     Codec::Alaw,
     Codec::Ulaw,
 ];
-const TEXT: &[Codec] = &[Codec::Subtitle, Codec::WebVtt, Codec::Stpp, Codec::Cea608];
+const TEXT: &[Codec] = &[Codec::Tx3g, Codec::WebVtt, Codec::Stpp, Codec::Cea608];
 
-/// What every browser's player takes in an MP4, best first.
+/// What the muxer writes, best first: what browsers play, then what players do.
 const CODECS: Codecs = &[&[
-    Slot::Of(&[Codec::H264, Codec::Hevc, Codec::Av1, Codec::Vp8, Codec::Vp9]),
-    Slot::Of(&[Codec::Aac, Codec::Mp3, Codec::Ac3, Codec::Opus]),
+    Slot::Of(&[
+        Codec::H264,
+        Codec::Hevc,
+        Codec::Av1,
+        Codec::Vp9,
+        Codec::Vp8,
+        Codec::Mpeg2,
+        Codec::Mpeg4,
+        Codec::Jpeg,
+    ]),
+    Slot::Of(&[
+        Codec::Aac,
+        Codec::Mp3,
+        Codec::Ac3,
+        Codec::Opus,
+        Codec::Eac3,
+        Codec::Flac,
+        Codec::Alac,
+        Codec::Mp2,
+        Codec::Pcm,
+        Codec::PcmFloat,
+        Codec::Alaw,
+        Codec::Ulaw,
+    ]),
+    Slot::Many(&[Codec::Tx3g, Codec::WebVtt, Codec::Stpp, Codec::Cea608]),
 ]];
 
 /// The registry entry.
@@ -56,7 +81,7 @@ pub static FORMAT: FormatDef = FormatDef {
     ],
     probe,
     demuxer: Some(|| Box::new(Demuxer::new())),
-    muxer: None,
+    muxer: Some(|| Box::new(mux::Muxer::new())),
     input: Some(InputInfo {
         name: "MP4",
         desc: "This input allows streaming of MP4 or MOV files as Video on Demand.",

@@ -5,7 +5,7 @@ use super::boxes::moov::trak::Trak;
 use super::boxes::moov::trak::stbl::stsd::{Entry, Payload};
 use super::boxes::pair;
 use super::samples::{Cursor, Sample, Walk};
-use super::{limits, text};
+use super::limits;
 use bytes::Bytes;
 use mist_core::codec::{self, Codec, pcm};
 use mist_core::format::{ErrorKind, IndexEntry};
@@ -31,8 +31,6 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) id: TrackId,
-    /// Where its box lies.
-    pub(super) offset: u64,
     trak: Trak,
     walk: Walk,
     cursor: Cursor,
@@ -64,16 +62,13 @@ impl Track {
     pub(super) fn new(mut trak: Trak) -> Option<Self> {
         let first = trak.entries.iter().flatten().next()?;
         let frame = first.frame;
-        let resizes = |e: &Entry| {
-            matches!(e.payload, Payload::Text | Payload::Cues) || matches!(e.payload, Payload::Units(n) if n != 4)
-        };
+        let resizes = |e: &Entry| matches!(e.payload, Payload::Units(n) if n != 4);
         let resized = trak.entries.iter().flatten().any(resizes);
         let tables = std::mem::take(&mut trak.tables);
         let walk = Walk::new(tables, trak.shift, frame);
         let cursor = walk.start();
         Some(Self {
             id: TrackId(trak.id),
-            offset: trak.offset,
             trak,
             walk,
             cursor,
@@ -98,9 +93,9 @@ impl Track {
         self.trak.entries.iter().flatten().next().map_or(Kind::Data, |e| e.codec.kind())
     }
 
-    /// Units a second of its times.
-    pub(super) const fn timescale(&self) -> u32 {
-        self.trak.timescale
+    /// Packets are parts of samples: how large they are is known when they are read.
+    pub(super) fn is_unwrapped(&self) -> bool {
+        self.trak.entries.iter().flatten().any(|e| e.payload == Payload::Cues)
     }
 
     /// Samples in `moov`.
@@ -318,15 +313,8 @@ impl Track {
             Payload::AsIs => data,
             Payload::Units(n) => codec::canonical_payload(e.codec, data, n)?,
             Payload::Swap(bits) => pcm::swapped(data, bits),
-            Payload::Text => {
-                let text = text::timed_text(&data).ok_or(ErrorKind::Malformed("text beyond its sample"))?;
-                // It says how long nothing is shown, which the cue before it says too.
-                if text.is_empty() {
-                    return Ok(smallvec::SmallVec::new());
-                }
-                text
-            }
-            Payload::Cues => return Ok(text::cues(&data).collect()),
+            // A sample without cues says how long nothing is shown, which the cue before it says too.
+            Payload::Cues => return Ok(codec::text::wvtt_cues(&data)?.into()),
         }])
     }
 
@@ -376,7 +364,8 @@ impl Track {
                 continue;
             }
             let (dts, pts) = (self.time(s.dts), self.time(s.dts.saturating_add(s.cts)));
-            all.push(IndexEntry { dts, cts: pts - dts, size: s.size, key: s.key });
+            let duration = Duration::from_rate(s.duration, self.trak.timescale);
+            all.push(IndexEntry { dts, cts: pts - dts, duration, size: s.size, key: s.key });
             self.walk.advance(&mut c);
         }
         Some(all)

@@ -30,8 +30,6 @@ pub(in crate::mp4) struct Trak {
     pub(in crate::mp4) entries: Vec<Option<Entry>>,
     /// Where its samples are.
     pub(in crate::mp4) tables: Tables,
-    /// Where the box lies.
-    pub(in crate::mp4) offset: u64,
 }
 
 /// Reads it.
@@ -69,6 +67,5 @@ pub(in crate::mp4) fn read(part: &Part, movie_scale: u32, log: &mut Log) -> Resu
     let (entries, tables) = stbl::read(&stbl, &handler, log)?;
     let shift = edits.map_or(0, |p| elst::shift(&p, movie_scale, timescale, log));
     let (id, rotation) = (head.id, head.rotation);
-    let offset = part.at.saturating_sub(part.head);
-    Ok(Trak { id, timescale, lang: elng.or(lang), rotation, shift, entries, tables, offset })
+    Ok(Trak { id, timescale, lang: elng.or(lang), rotation, shift, entries, tables })
 }

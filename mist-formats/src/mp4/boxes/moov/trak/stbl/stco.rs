@@ -18,14 +18,6 @@ impl Default for Stco {
 }
 
 impl Stco {
-    /// Chunks.
-    pub(in crate::mp4) const fn len(&self) -> u32 {
-        match self {
-            Self::Short(t) => t.len(),
-            Self::Long(t) => t.len(),
-        }
-    }
-
     /// A chunk's offset.
     pub(in crate::mp4) fn get(&self, i: u32) -> Option<u64> {
         match self {

@@ -68,6 +68,7 @@ pub(super) fn read(part: &Part, known: Option<Codec>, stsd_version: u8) -> Resul
     let (codec, init) = match known {
         Some(Codec::Opus) => (Codec::Opus, config(b"dOps")),
         Some(Codec::Flac) => (Codec::Flac, config(b"dfLa")),
+        Some(Codec::Vorbis) => (Codec::Vorbis, config(b"glbl")),
         Some(Codec::Alac) => (Codec::Alac, find(b"alac").and_then(|p| (p.body.len() > 4).then(|| p.body.slice(4..))).unwrap_or_default()),
         Some(codec) => (codec, Bytes::new()),
         None => match find(b"esds").and_then(|p| esds::read(&p)) {

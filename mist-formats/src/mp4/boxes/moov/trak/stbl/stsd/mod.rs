@@ -43,8 +43,6 @@ pub(in crate::mp4) enum Payload {
     Units(u8),
     /// PCM of so many bits that is little-endian, or unsigned.
     Swap(u16),
-    /// 3GPP timed text.
-    Text,
     /// WebVTT cues in boxes.
     Cues,
 }
@@ -127,7 +125,7 @@ fn merge(own: Option<Params>, entry: Params) -> Params {
 fn text(part: &Part, codec: Option<Codec>) -> Option<Found> {
     let codec = codec?;
     let (payload, init) = match codec {
-        Codec::Subtitle => (Payload::Text, Bytes::new()),
+        Codec::Tx3g => (Payload::AsIs, part.body.get(8..).map_or_else(Bytes::new, |b| part.body.slice_ref(b))),
         Codec::WebVtt => (Payload::Cues, part.find(8, b"vttC").map_or_else(Bytes::new, |p| p.body)),
         _ => (Payload::AsIs, Bytes::new()),
     };
