@@ -354,7 +354,7 @@ impl Demuxer {
         let left = d.end.map(|e| usize::try_from(e.saturating_sub(at)).unwrap_or(usize::MAX));
         let here = self.queue.len().min(left.unwrap_or(usize::MAX));
         let complete = self.ended || left.is_some_and(|l| l <= here);
-        let step = match &mut d.coding {
+        let mut step = match &mut d.coding {
             Coding::Undecided => self.decide(&mut d, here, complete),
             Coding::Samples(f) => self.samples(d.start, *f, here, complete),
             Coding::Frames(family) => {
@@ -368,9 +368,10 @@ impl Demuxer {
                 self.burst(&mut d, first, rate, here, complete)
             }
         };
-        if d.passed > 0 && matches!(step, Step::Over(_)) {
+        if let (Step::Over(rest), true) = (&mut step, d.passed > 0) {
             self.problem(at.saturating_sub(d.passed), ErrorKind::Malformed("no frame from here to the end"));
             d.passed = 0;
+            self.queue.skip(std::mem::take(rest));
         }
         self.data = Some(d);
         match step {
@@ -389,7 +390,7 @@ impl Demuxer {
         let end = self.queue.offset();
         if d.end.is_some_and(|e| end < e) {
             self.problem(end, ErrorKind::Truncated);
-        } else if rest > 0 {
+        } else if rest > 0 && d.end.is_some() {
             self.problem(at, ErrorKind::Malformed("ends inside a sample or frame"));
         }
         // What comes behind is for tools that show structure.
@@ -673,6 +674,7 @@ impl mist_core::format::Demuxer for Demuxer {
         let line = |n: usize| IndexEntry {
             dts: samples_at((n * samples) as u64, f.rate),
             cts: Duration::ZERO,
+            duration: Duration::ZERO,
             size: (bytes - n * len).min(len) as u32,
             key: true,
         };
@@ -681,5 +683,176 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn want_nodes(&mut self) {
         self.nodes = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mist_core::format::Demuxer as _;
+
+    fn chunk(id: &[u8; 4], size: u32, body: &[u8]) -> Vec<u8> {
+        let mut d = id.to_vec();
+        d.extend_from_slice(&size.to_le_bytes());
+        d.extend_from_slice(body);
+        d
+    }
+
+    fn whole(id: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        chunk(id, body.len() as u32, body)
+    }
+
+    fn wav(id: &[u8; 4], chunks: &[Vec<u8>]) -> Vec<u8> {
+        let body = chunks.concat();
+        let mut d = chunk(id, body.len() as u32 + 4, b"WAVE");
+        d.extend(body);
+        d
+    }
+
+    /// 8 kHz A-law: its samples come out as they are.
+    fn alaw() -> Vec<u8> {
+        whole(b"fmt ", &[6, 0, 1, 0, 0x40, 0x1f, 0, 0, 0x40, 0x1f, 0, 0, 1, 0, 8, 0, 0, 0])
+    }
+
+    type Run = (Vec<u8>, Vec<ErrorKind>, Option<ErrorKind>);
+
+    /// Payload, problems and how it ended, the same for every split.
+    fn run(data: &[u8]) -> Run {
+        let whole = run_in(data, data.len());
+        for step in [1, 3, 64] {
+            assert_eq!(run_in(data, step), whole, "steps of {step}");
+        }
+        for cut in 0..data.len() {
+            run_in(&data[..cut], 16);
+        }
+        whole
+    }
+
+    fn run_in(data: &[u8], step: usize) -> Run {
+        let mut d = Demuxer::new();
+        let mut chunks = data.chunks(step.max(1));
+        let (mut at, mut all, mut problems) = (0, Vec::new(), Vec::new());
+        loop {
+            match d.poll() {
+                Ok(Demuxed::Media(Media::Packet(p))) => all.extend_from_slice(&p.data),
+                Ok(Demuxed::Problem(e)) => problems.push(e.kind),
+                Ok(Demuxed::Need(_)) => match chunks.next() {
+                    Some(c) => {
+                        d.push(at, Bytes::copy_from_slice(c));
+                        at += c.len() as u64;
+                    }
+                    None => d.end(),
+                },
+                Ok(Demuxed::End) => return (all, problems, None),
+                Ok(_) => {}
+                Err(e) => return (all, problems, Some(e.kind)),
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_of_all_sorts() {
+        let samples: Vec<u8> = (0..=255).collect();
+        let data = whole(b"data", &samples);
+        let ok = (samples.clone(), vec![], None);
+        assert_eq!(run(&wav(b"RIFF", &[alaw(), data.clone()])), ok);
+        // Odd sizes, padded and not, around the format; an ID3 tag in front; what follows the data is not looked at.
+        let list = |pad: &[u8]| [whole(b"LIST", b"abc"), pad.to_vec()].concat();
+        assert_eq!(run(&wav(b"RIFF", &[list(&[0]), alaw(), list(&[0]), data.clone(), b"junk".to_vec()])), ok);
+        assert_eq!(run(&wav(b"RIFF", &[list(&[]), alaw(), list(&[]), data.clone()])), ok);
+        let tagged = [b"ID3\x03\0\0\0\0\0\x05xxxxx".to_vec(), wav(b"RIFF", &[alaw(), data])].concat();
+        assert_eq!(run(&tagged), ok);
+        // Open sizes: 0 and −1.
+        for size in [0, OPEN] {
+            assert_eq!(run(&wav(b"RIFF", &[alaw(), chunk(b"data", size, &samples)])), ok);
+        }
+        // Sizes that only ds64 has, of the data and of a chunk of its table.
+        let mut ds = vec![0; 24];
+        ds[8] = 200;
+        ds.extend_from_slice(&[1, 0, 0, 0]);
+        ds.extend_from_slice(b"LIST");
+        ds.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
+        let wide = |ds: &[u8]| {
+            let list = chunk(b"LIST", OPEN, b"ab");
+            wav(b"RF64", &[whole(b"ds64", ds), list, alaw(), chunk(b"data", OPEN, &samples)])
+        };
+        assert_eq!(run(&wide(&ds)), (samples[..200].to_vec(), vec![], None));
+        ds[8..16].fill(0xff);
+        assert_eq!(run(&wide(&ds)), ok);
+        // Less than announced.
+        let short = wav(b"RIFF", &[alaw(), chunk(b"data", 1000, &samples)]);
+        assert_eq!(run(&short), (samples, vec![ErrorKind::Truncated], None));
+    }
+
+    #[test]
+    fn what_can_not_be_read_says_why() {
+        let kind = |d: &[u8]| run(d).2.unwrap();
+        assert_eq!(kind(b"RIFX\0\0\0\0WAVE"), ErrorKind::Unsupported("big-endian RIFX"));
+        assert_eq!(kind(b"RIFF\0\0\0\0AVI "), ErrorKind::Malformed("no RIFF WAVE signature"));
+        assert_eq!(kind(&wav(b"RIFF", &[whole(b"data", b"abcd")])), ErrorKind::Malformed("data before fmt"));
+        assert_eq!(kind(&wav(b"RIFF", &[alaw()])), ErrorKind::Malformed("no data chunk"));
+        assert_eq!(kind(&wav(b"RIFF", &[chunk(b"LIST", OPEN, b"")])), ErrorKind::Truncated);
+        assert_eq!(
+            kind(&wav(b"RIFF", &[whole(b"fmt ", b"\x01\0")])),
+            ErrorKind::Malformed("chunk too short")
+        );
+        assert_eq!(kind(&wav(b"RF64", &[whole(b"ds64", &[0; 20])])), ErrorKind::Malformed("chunk too short"));
+        let table = |n: u8| {
+            let mut d = vec![0; 24];
+            d.extend_from_slice(&[n, 0, 0, 0]);
+            d.resize(DS64 + usize::from(n) * DS64_ENTRY, 0);
+            run(&wav(b"RF64", &[whole(b"ds64", &d), alaw(), whole(b"data", b"x")])).2
+        };
+        assert_eq!(table(limits::DS64_TABLE as u8), None);
+        assert_eq!(table(limits::DS64_TABLE as u8 + 1), Some(ErrorKind::Limit("table of sizes")));
+    }
+
+    #[test]
+    fn frames_are_found_again_after_damage() {
+        // 8 kHz mono MPEG-2.5 layer III at 8 kbit/s: 72 bytes each.
+        let frame = |n: u8| {
+            let mut f = vec![n; 72];
+            f[..4].copy_from_slice(&[0xff, 0xe3, 0x18, 0xc0]);
+            f
+        };
+        let fmt = whole(b"fmt ", &[0x55, 0, 1, 0, 0x40, 0x1f, 0, 0, 0xe8, 3, 0, 0, 1, 0]);
+        let body = [frame(1), frame(2), vec![7, 0xff, 9], frame(3), frame(4), vec![0xff; 20]].concat();
+        let (all, problems, error) = run(&wav(b"RIFF", &[fmt.clone(), whole(b"data", &body)]));
+        assert_eq!(all, [frame(1), frame(2), frame(3), frame(4)].concat());
+        let (lost, end) = ("no frame here; went on at the next", "no frame from here to the end");
+        assert_eq!(problems, [ErrorKind::Malformed(lost), ErrorKind::Malformed(end)]);
+        assert_eq!(error, None);
+        // Seeking drops the frames before: the times stay exact.
+        let file = wav(b"RIFF", &[fmt, whole(b"data", &[frame(1), frame(2), frame(3)].concat())]);
+        let mut d = Demuxer::new();
+        assert!(d.seek(Timestamp::ZERO).is_err());
+        d.push(0, file.clone().into());
+        while !matches!(d.poll().unwrap(), Demuxed::Media(Media::Packet(_))) {}
+        assert_eq!(d.seek(Timestamp::from_millis(150)).unwrap().as_millis(), 144);
+        let Demuxed::Need(Want::At { offset, .. }) = d.poll().unwrap() else { panic!() };
+        d.push(offset, Bytes::from(file).slice(offset as usize..));
+        d.end();
+        let Demuxed::Media(Media::Packet(p)) = d.poll().unwrap() else { panic!() };
+        assert_eq!((p.dts.as_millis(), p.data[4]), (144, 3));
+    }
+
+    #[test]
+    fn seeking_goes_to_the_packet_with_the_sample() {
+        let file: Bytes = wav(b"RIFF", &[alaw(), whole(b"data", &[5; 1000])]).into();
+        let start = file.len() as u64 - 1000;
+        let mut d = Demuxer::new();
+        d.push(0, file.clone());
+        while !matches!(d.poll().unwrap(), Demuxed::Media(Media::Packet(_))) {}
+        assert_eq!(d.packet_offset(), Some(start));
+        for (to, lands) in [(-5, 0), (19, 0), (20, 20), (59, 40), (120, 120), (9_999_999, 120)] {
+            assert_eq!(d.seek(Timestamp::from_millis(to)).unwrap().as_millis(), lands, "{to}");
+            let Demuxed::Need(Want::At { offset, .. }) = d.poll().unwrap() else { panic!() };
+            assert_eq!(offset, start + lands as u64 * 8);
+            d.push(offset - 7, file.slice(offset as usize - 7..));
+            let Demuxed::Media(Media::Packet(p)) = d.poll().unwrap() else { panic!() };
+            assert_eq!((p.dts.as_millis(), d.packet_offset()), (lands, Some(offset)));
+        }
+        let lines = d.index().unwrap().tracks.remove(0).1;
+        assert_eq!((lines.len(), lines[6].size, lines[6].dts.as_millis()), (7, 40, 120));
     }
 }

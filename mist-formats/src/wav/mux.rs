@@ -6,6 +6,7 @@ use bytes::Bytes;
 use mist_core::codec::{Codec, pcm};
 use mist_core::format::{ErrorKind, FormatError, Index, Patch};
 use mist_core::gather::Gather;
+use mist_core::layout::Layout;
 use mist_core::media::{Packet, TrackInfo};
 use mist_core::time::Duration;
 use std::sync::Arc;
@@ -168,6 +169,15 @@ impl mist_core::format::Muxer for Muxer {
         Ok(())
     }
 
+    fn layout(&self, tracks: &[Arc<TrackInfo>], index: &Index) -> Result<Option<Layout>, FormatError> {
+        let mut head = Gather::new();
+        let mut plan = Self::new();
+        plan.start(tracks, Some(index), &mut head)?;
+        let tail: &[u8] = if plan.announced.unwrap_or(0) % 2 == 1 { &[0] } else { &[] };
+        let around = index.tracks.iter().map(|_| 0);
+        Ok(Some(Layout::new(index, head.to_vec().into(), around, Bytes::from_static(tail))))
+    }
+
     fn finish(&mut self, out: &mut Gather) -> Result<Vec<Patch>, FormatError> {
         let Some((_, f)) = &self.track else {
             return Err(self.error(ErrorKind::Malformed("finished before its start")));
@@ -201,5 +211,159 @@ impl mist_core::format::Muxer for Muxer {
             patches.push(patch(self.fmt_at + Format::BYTE_RATE_AT, long(rate)));
         }
         Ok(patches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Demuxer;
+    use super::*;
+    use mist_core::format::{Demuxed, Demuxer as _, IndexEntry, Muxer as _};
+    use mist_core::media::{Media, Params, TrackId};
+    use mist_core::time::Timestamp;
+
+    const ID: TrackId = TrackId(5);
+
+    fn track(codec: Codec, bits: u16) -> Arc<TrackInfo> {
+        let params = Params::Audio { rate: 8000, channels: 1, bits };
+        Arc::new(TrackInfo::new(ID, codec, Bytes::new(), params))
+    }
+
+    fn packet(n: i64, data: Vec<u8>) -> Packet {
+        let (dts, zero) = (Timestamp::from_millis(n * 20), Duration::ZERO);
+        Packet { track: ID, dts, cts: zero, duration: zero, key: true, data: data.into() }
+    }
+
+    fn index(packets: &[Packet]) -> Index {
+        let line = |p: &Packet| IndexEntry {
+            dts: p.dts,
+            cts: p.cts,
+            duration: p.duration,
+            size: p.data.len() as u32,
+            key: true,
+        };
+        Index { tracks: vec![(ID, packets.iter().map(line).collect())] }
+    }
+
+    fn mux(info: &Arc<TrackInfo>, index: Option<&Index>, packets: &[Packet], patched: bool) -> Vec<u8> {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        m.start(std::slice::from_ref(info), index, &mut out).unwrap();
+        packets.iter().for_each(|p| m.packet(p, &mut out).unwrap());
+        let patches = m.finish(&mut out).unwrap();
+        let mut file = out.to_vec();
+        for p in patches.into_iter().filter(|_| patched) {
+            file[p.offset as usize..][..p.data.len()].copy_from_slice(&p.data);
+        }
+        file
+    }
+
+    fn read(file: &[u8]) -> (Demuxer, Vec<u8>) {
+        let mut d = Demuxer::new();
+        d.push(0, Bytes::copy_from_slice(file));
+        d.end();
+        let mut all = Vec::new();
+        loop {
+            match d.poll().unwrap() {
+                Demuxed::Media(Media::Packet(p)) => all.extend_from_slice(&p.data),
+                Demuxed::Media(_) => {}
+                Demuxed::End => return (d, all),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn long(file: &[u8], at: usize) -> u32 {
+        u32::from_le_bytes(*file[at..].first_chunk().unwrap())
+    }
+
+    /// Live, patched and with an index: the same samples, and sizes that are right as far as they can be.
+    #[test]
+    fn sizes_are_open_patched_or_known() {
+        for (codec, bits) in
+            [(Codec::Pcm, 8), (Codec::Pcm, 24), (Codec::PcmFloat, 64), (Codec::Alaw, 8), (Codec::Pcm, 16)]
+        {
+            let info = track(codec, bits);
+            let packets: Vec<_> =
+                (0..5).map(|n| packet(n, vec![n as u8; 161 * usize::from(bits / 8)])).collect();
+            let all: Vec<u8> = packets.iter().flat_map(|p| p.data.to_vec()).collect();
+            let index = index(&packets);
+            let live = mux(&info, None, &packets, false);
+            let patched = mux(&info, None, &packets, true);
+            let known = mux(&info, Some(&index), &packets, false);
+            assert_eq!(known, mux(&info, Some(&index), &packets, true), "nothing to patch");
+            assert!(known.len() < patched.len());
+            assert_eq!((long(&live, 4), live[12..16].to_vec()), (OPEN, b"JUNK".to_vec()));
+            for file in [&patched, &known] {
+                assert_eq!(long(file, 4) as usize + 8, file.len());
+                assert!(file.len() % 2 == 0);
+            }
+            for (file, open) in [(&live, true), (&patched, false), (&known, false)] {
+                let (d, samples) = read(file);
+                // Of an open file the padding is taken for a sample.
+                assert!(samples[..all.len()] == all && samples.len() - all.len() <= usize::from(open));
+                assert_eq!(d.index().is_none(), open);
+            }
+            let (d, _) = read(&known);
+            let lines = &d.index().unwrap().tracks[0].1;
+            assert_eq!(lines.iter().map(|l| l.size as usize).sum::<usize>(), all.len());
+            let layout = Muxer::new().layout(std::slice::from_ref(&info), &index).unwrap().unwrap();
+            assert_eq!(layout.len() as usize, known.len());
+            assert_eq!(layout.head()[..], known[..layout.head().len()]);
+        }
+    }
+
+    #[test]
+    fn files_over_4_gib_become_rf64() {
+        let info = track(Codec::Alaw, 8);
+        // Announced: the header says so at once.
+        let huge: Vec<_> = (0..3)
+            .map(|n| IndexEntry { size: 2_000_000_000, ..index(&[packet(n, vec![])]).tracks[0].1[0] })
+            .collect();
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        m.start(std::slice::from_ref(&info), Some(&Index { tracks: vec![(ID, huge)] }), &mut out).unwrap();
+        let head = out.to_vec();
+        assert_eq!(
+            (&head[..4], &head[12..16], long(&head, head.len() - 4)),
+            (&b"RF64"[..], &b"ds64"[..], OPEN)
+        );
+        // Found out later: by patches.
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        m.start(std::slice::from_ref(&info), None, &mut out).unwrap();
+        let data = Bytes::from(vec![0; 16 << 20]);
+        for n in 0..257 {
+            m.packet(&Packet { data: data.clone(), ..packet(n, vec![]) }, &mut out).unwrap();
+            out.clear();
+        }
+        let patches = m.finish(&mut out).unwrap();
+        let mut head = mux(&info, None, &[], false);
+        for p in patches {
+            head[p.offset as usize..][..p.data.len()].copy_from_slice(&p.data);
+        }
+        let total = 257u64 << 24;
+        assert_eq!((&head[..8], &head[12..16]), (&b"RF64\xff\xff\xff\xff"[..], &b"ds64"[..]));
+        assert_eq!(head[28..36], total.to_le_bytes());
+        let mut d = Demuxer::new();
+        d.push(0, head.into());
+        d.push(94, vec![0; 1 << 16].into());
+        while !matches!(d.poll().unwrap(), Demuxed::Media(Media::Packet(_))) {}
+        // 27 million packets' worth: too many lines for the little that is there.
+        assert!(d.index().is_none());
+        assert_eq!(d.seek(Timestamp::from_secs(100_000)).unwrap(), Timestamp::from_secs(100_000));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        let a = track(Codec::Pcm, 16);
+        assert!(m.finish(&mut out).is_err());
+        assert!(m.start(&[a.clone(), a.clone()], None, &mut out).is_err());
+        assert!(m.start(&[track(Codec::Aac, 16)], None, &mut out).is_err());
+        assert!(m.start(&[track(Codec::Pcm, 12)], None, &mut out).is_err());
+        m.start(std::slice::from_ref(&a), None, &mut out).unwrap();
+        assert!(m.track(&a, &mut out).is_ok());
+        assert!(m.track(&track(Codec::Pcm, 24), &mut out).is_err());
+        assert!(m.packet(&packet(0, vec![0; 3]), &mut out).is_err());
+        assert!(m.packet(&Packet { track: TrackId(9), ..packet(0, vec![0; 2]) }, &mut out).is_err());
+        assert!(m.packet(&packet(0, vec![0; 2]), &mut out).is_ok());
     }
 }
