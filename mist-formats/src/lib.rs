@@ -7,6 +7,7 @@
 
 pub mod amf;
 pub mod flv;
+pub mod mkv;
 pub mod mp4;
 pub mod ts;
 pub mod wav;
