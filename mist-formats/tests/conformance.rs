@@ -4,7 +4,8 @@ mod common;
 
 use bytes::Bytes;
 use common::{Demux, Truth, demux, go_on, run, truths};
-use mist_core::codec::{Codec, h264, hevc, nal, packet_duration};
+use mist_core::codec::aac::{Adts, Asc};
+use mist_core::codec::{Codec, ac3, h264, hevc, nal, packet_duration};
 use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::gather::Gather;
 use mist_core::media::{Kind, Packet, TrackInfo};
@@ -125,7 +126,11 @@ fn bare(codec: Codec, data: &Bytes) -> Vec<Vec<u8>> {
         _ => true,
     };
     match codec {
-        Codec::H264 | Codec::Hevc => nal::units(data).filter(keep).map(<[u8]>::to_vec).collect(),
+        // Zeros behind a unit are lost between start codes.
+        Codec::H264 | Codec::Hevc => {
+            let used = |n: &[u8]| n.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+            nal::units(data).filter(keep).map(|n| n[..used(n)].to_vec()).collect()
+        }
         _ => vec![data.to_vec()],
     }
 }
@@ -169,6 +174,12 @@ fn same_samples(at: &str, info: &TrackInfo, a: &[&Packet], b: &[&Packet], from: 
     assert!((a - b).abs() <= Duration::from_millis(1), "{at}: ends at {a:?}, {b:?}");
 }
 
+/// Whether AAC can have ADTS headers: not with object types above 4 or with loudspeakers listed one by one.
+fn has_adts(t: &TrackInfo) -> bool {
+    t.codec != Codec::Aac
+        || Asc::parse(&t.init).is_ok_and(|a| a.channel_config != 0 && Adts::build(&a, 1).is_ok())
+}
+
 #[test]
 fn what_is_muxed_comes_back() {
     let tick = Duration::from_millis(1);
@@ -178,6 +189,10 @@ fn what_is_muxed_comes_back() {
             for t in own(source) {
                 let got = demux(source, &t.read().unwrap(), 1 << 16);
                 let tracks = choose(codecs, &got.last());
+                // ADTS, in which TS carries AAC, has no place for some of its configurations.
+                if ["TS"].contains(&def.id) && !tracks.iter().all(|t| has_adts(t)) {
+                    continue;
+                }
                 // Changes in mid-stream are for tests of their own.
                 if tracks.is_empty() || got.tracks.len() != got.last().len() {
                     continue;
@@ -192,18 +207,29 @@ fn what_is_muxed_comes_back() {
                     continue;
                 }
                 packets.sort_by_key(|p| p.dts);
+                // Half a frame at the end of a file is no packet where frames are looked for.
+                let cut = |p: &Packet| ac3::Header::parse(&p.data).is_ok_and(|h| h.frame_len > p.data.len());
+                packets
+                    .retain(|p| !tracks.iter().any(|t| t.id == p.track && t.codec == Codec::Ac3) || !cut(p));
+                if packets.is_empty() {
+                    continue;
+                }
                 // Nor do all containers have times below zero.
                 let below = packets[0].dts.min(Timestamp::ZERO) - Timestamp::ZERO;
                 packets.iter_mut().for_each(|p| p.dts = p.dts - below);
                 let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
-                let (from, to) = (packets[0].dts, back.packets.iter().map(|p| p.dts).min().unwrap());
-                for info in &tracks {
+                let first = back.packets.iter().map(|p| p.dts).min();
+                let (from, to) = (packets[0].dts, first.expect(&t.path));
+                for (i, info) in tracks.iter().enumerate() {
+                    // Several tracks of one codec keep their order.
+                    let nth = tracks.iter().take(i).filter(|t| t.codec == info.codec).count();
                     let at = format!("{} {:?} in {}", t.path, info.codec, def.id);
-                    let other = back.last().into_iter().find(|t| t.codec == info.codec).expect(&at);
+                    let other =
+                        back.last().into_iter().filter(|t| t.codec == info.codec).nth(nth).expect(&at);
                     let a: Vec<_> = packets.iter().filter(|p| p.track == info.id).collect();
                     let b = back.of(other.id);
-                    if is_samples(info.codec) && a.len() != b.len() {
+                    if is_samples(info.codec) {
                         same_samples(&at, info, &a, &b, from, to);
                         continue;
                     }

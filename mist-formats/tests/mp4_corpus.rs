@@ -5,8 +5,9 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Demux, Truth, TruthPacket, corpus, demux, sha256, truths};
+use common::{Truth, TruthPacket, corpus, demux, sha256, truths};
 use mist_core::codec::{self, Codec, pcm};
+use mist_core::format::ErrorKind;
 use mist_core::lang;
 use mist_core::media::{Kind, Packet, Params, TrackId, TrackInfo};
 use mist_formats::mp4::FORMAT;
@@ -59,9 +60,42 @@ fn codec(name: &str, tag: &str) -> Option<Codec> {
     })
 }
 
-/// Where ffmpeg has other packets or other words on purpose, with the reason.
-fn differs(_path: &str, _stream: u64) -> Option<&'static str> {
-    None
+/// Streams that ffprobe has and we don't read, with the reason.
+fn left_out(path: &str, stream: u64) -> Option<&'static str> {
+    Some(match (path, stream) {
+        ("fmp4/pairs/shaka-multidrm-video/joined.mp4", _) => "encrypted",
+        ("mp4/mutagen-nero-chapters.m4b", 2) => "a cover picture in the metadata, no track",
+        _ => return None,
+    })
+}
+
+/// What ffprobe says of a stream in other words, with the reason.
+fn said_otherwise(path: &str, what: &str) -> Option<&'static str> {
+    Some(match (path, what) {
+        ("mp4/ax-sample_mp2_audio.mp4", "codec") => "layer II: ffmpeg goes by the object type",
+        ("mp4/fate-extradata-reload-multi-stsd.mp4", "size") => {
+            "of the first sample description, ours is the last"
+        }
+        ("mp4/fzc-aac_he_sr22k_br64k_1c_16b_libfdk_aac.m4a", "rate") => "ffmpeg guesses parametric stereo",
+        _ => return None,
+    })
+}
+
+/// Where times differ, with the reason.
+fn timed_otherwise(path: &str, ours: &Packet, r: &TruthPacket) -> Option<&'static str> {
+    let off = |a: Option<f64>, b: f64| a.map_or(f64::MAX, |a| a - b);
+    let dts = off(r.dts_ms, ours.dts.as_secs_f64() * 1000.0);
+    let pts = off(r.pts_ms, ours.pts().as_secs_f64() * 1000.0);
+    let both = |ms: f64| (dts - ms).abs() < 0.01 && (pts - ms).abs() < 0.01;
+    match path {
+        "mp4/ax-iibbibb_editlist_videoonly.mp4" if both(-500.0) => {
+            Some("the edit begins within a picture, which ffmpeg rounds to whole ones")
+        }
+        "mp4/ax-dolbyVision-hdr.mov" if (dts - 66.667).abs() < 0.01 && pts.abs() < 0.01 => {
+            Some("ffmpeg leaves pictures due before they are decoded")
+        }
+        _ => None,
+    }
 }
 
 #[test]
@@ -71,11 +105,11 @@ fn every_file_has_the_packets_that_ffprobe_found() {
     for t in truths().iter().filter(|t| ours(t)) {
         let data = bytes(t);
         let got = demux(&FORMAT, &data, 4096);
-        if let Some(e) = &got.error {
-            wrong.push(format!("{}: {e}", t.path));
-        }
-        for p in &got.problems {
-            println!("{}: {p}", t.path);
+        match (t.path.as_str(), &got.error) {
+            // One sample of two is in it.
+            ("fmp4/mp4-atom-av1.mp4", Some(e)) if e.kind == ErrorKind::Truncated => {}
+            (path, Some(e)) => wrong.push(format!("{path}: {e}")),
+            _ => {}
         }
         let rows = t.packets();
         for s in t.streams() {
@@ -92,23 +126,30 @@ fn every_file_has_the_packets_that_ffprobe_found() {
                 continue;
             };
             let Some(info) = info else {
-                wrong.push(format!("{at}: no track"));
+                if left_out(&t.path, index).is_none() {
+                    wrong.push(format!("{at}: no track"));
+                }
                 continue;
             };
-            if info.codec != want {
+            if info.codec != want && said_otherwise(&t.path, "codec").is_none() {
                 wrong.push(format!("{at}: {info:?}"));
             }
-            describe(&at, s, &info, &mut wrong);
+            describe(&t.path, &at, s, &info, &mut wrong);
             let packets = got.of(TrackId(id));
-            let count = s["packets"].as_u64().unwrap() as usize;
+            // A sample of WebVTT that shows nothing makes no packet.
+            let shows = |r: &&TruthPacket| {
+                info.codec != Codec::WebVtt || data[r.pos.unwrap()..][..r.size].get(4..8) != Some(b"vtte")
+            };
+            let rows: Option<Vec<_>> =
+                rows.as_ref().map(|l| l.iter().filter(|r| r.stream == index).filter(shows).collect());
+            let count = rows.as_ref().map_or(s["packets"].as_u64().unwrap() as usize, Vec::len);
             if packets.len() != count {
                 wrong.push(format!("{at}: {} packets, {count} expected", packets.len()));
             }
             if let Some(rows) = &rows {
-                let rows: Vec<_> = rows.iter().filter(|r| r.stream == index).collect();
                 let mut bad = 0;
-                for (n, (p, r)) in packets.iter().zip(&rows).enumerate() {
-                    if let Some(what) = differs_packet(&data, &info, p, r) {
+                for (n, (p, r)) in packets.iter().zip(rows).enumerate() {
+                    if let Some(what) = differs_packet(&t.path, &data, &info, p, r) {
                         bad += 1;
                         if bad < 4 {
                             wrong.push(format!("{at} packet {n}: {what}: {p:?} {r:?}"));
@@ -126,15 +167,17 @@ fn every_file_has_the_packets_that_ffprobe_found() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn describe(at: &str, s: &serde_json::Value, info: &TrackInfo, wrong: &mut Vec<String>) {
+fn describe(path: &str, at: &str, s: &serde_json::Value, info: &TrackInfo, wrong: &mut Vec<String>) {
     if let (Some(w), Kind::Video) = (s["width"].as_u64(), info.codec.kind()) {
-        if info.size() != (w as u32, s["height"].as_u64().unwrap() as u32) {
+        let want = (w as u32, s["height"].as_u64().unwrap() as u32);
+        if info.size() != want && said_otherwise(path, "size").is_none() {
             wrong.push(format!("{at}: size {info:?} {w}"));
         }
     }
     if let Some(r) = s["sample_rate"].as_u64() {
         let want = (r, s["channels"].as_u64().unwrap());
-        if (u64::from(info.rate()), u64::from(info.channels())) != want {
+        let got = (u64::from(info.rate()), u64::from(info.channels()));
+        if got != want && said_otherwise(path, "rate").is_none() {
             wrong.push(format!("{at}: {info:?} {want:?}"));
         }
     }
@@ -144,10 +187,14 @@ fn describe(at: &str, s: &serde_json::Value, info: &TrackInfo, wrong: &mut Vec<S
     }
 }
 
-fn differs_packet(data: &Bytes, info: &TrackInfo, p: &Packet, r: &TruthPacket) -> Option<String> {
+/// What differs between a packet of ours and ffmpeg's. Payload is ffmpeg's as it is, or what our canonical form makes of
+/// the bytes that the file has there.
+fn differs_packet(path: &str, data: &Bytes, info: &TrackInfo, p: &Packet, r: &TruthPacket) -> Option<String> {
     let off = |ms: Option<f64>, ours: f64| ms.is_some_and(|ms| (ms - ours).abs() > 0.0011);
     if off(r.dts_ms, p.dts.as_secs_f64() * 1000.0) || off(r.pts_ms, p.pts().as_secs_f64() * 1000.0) {
-        return Some("time".into());
+        if timed_otherwise(path, p, r).is_none() {
+            return Some("time".into());
+        }
     }
     if p.key != r.key {
         return Some("key".into());
@@ -158,18 +205,21 @@ fn differs_packet(data: &Bytes, info: &TrackInfo, p: &Packet, r: &TruthPacket) -
     let raw = r.pos.and_then(|pos| data.get(pos..pos + r.size))?;
     let raw = data.slice_ref(raw);
     let canonical = match info.codec {
-        Codec::H264 | Codec::Hevc | Codec::Av1 => {
-            [4, 2, 1].iter().any(|&n| codec::canonical_payload(info.codec, raw.clone(), n).is_ok_and(|c| c == p.data))
-        }
+        Codec::H264 | Codec::Hevc | Codec::Av1 => [4, 2, 1]
+            .iter()
+            .any(|&n| codec::canonical_payload(info.codec, raw.clone(), n).is_ok_and(|c| c == p.data)),
         Codec::Pcm => {
             let Params::Audio { bits, .. } = info.params else { unreachable!() };
             pcm::swapped(raw, bits) == p.data
         }
-        Codec::Subtitle => raw[2..].starts_with(&p.data),
+        Codec::WebVtt => raw.windows(p.data.len()).any(|w| w == p.data),
+        // ffmpeg makes triplets of the pairs in `cdat`.
+        Codec::Cea608 => {
+            let at = r.pos?;
+            let near = data.get(at..at + p.data.len())?;
+            near == p.data && matches!(&near[4..8], b"cdat" | b"cdt2")
+        }
         _ => false,
     };
     (!canonical).then(|| format!("payload of {} bytes", p.data.len()))
 }
-
-#[allow(dead_code)]
-fn unused(_: &Demux) {}

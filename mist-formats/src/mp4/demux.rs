@@ -275,7 +275,8 @@ impl Demuxer {
             Err(Some(step)) => return Ok(step),
             Err(None) => return Err(error(pos, path, ErrorKind::Truncated)),
         };
-        let body = if whole.len() as u64 >= head.len { whole.slice(head.len as usize..) } else { Bytes::new() };
+        let body =
+            if whole.len() as u64 >= head.len { whole.slice(head.len as usize..) } else { Bytes::new() };
         let part = Part { kind: head.kind, body, at: pos.saturating_add(head.len), head: head.len };
         if self.nodes {
             structure::all(&part, 0, &mut self.out);
@@ -438,7 +439,8 @@ impl Demuxer {
 
     /// Drops bytes that nobody will need.
     fn drop_used(&mut self) {
-        let boxes = self.state == State::Boxes || self.moov.as_ref().is_none_or(|m| m.fragmented) || self.given == 0;
+        let boxes =
+            self.state == State::Boxes || self.moov.as_ref().is_none_or(|m| m.fragmented) || self.given == 0;
         let first = self.tracks.iter_mut().filter_map(Track::head).map(|s| s.offset).min();
         if let Some(first) = first.into_iter().chain(boxes.then_some(self.pos)).min() {
             self.store.drop_before(first);
@@ -463,7 +465,11 @@ impl Demuxer {
 
     /// Goes to the fragment at or before `to`.
     fn seek_fragment(&mut self, to: Timestamp) -> Option<Timestamp> {
-        let i = self.fragments.iter().rposition(|f| f.0 <= to).or(if self.fragments.is_empty() { None } else { Some(0) })?;
+        let i = self.fragments.iter().rposition(|f| f.0 <= to).or(if self.fragments.is_empty() {
+            None
+        } else {
+            Some(0)
+        })?;
         let (time, offset) = *self.fragments.get(i)?;
         self.tracks.iter_mut().for_each(Track::seek_fragments);
         self.pos = offset;

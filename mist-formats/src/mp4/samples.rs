@@ -91,7 +91,9 @@ impl Walk {
         c.chunk_left = 0;
         while c.sample < self.len() {
             let Some(offset) = self.tables.stco.get(c.chunk) else { return };
-            let first = |run: u32| self.tables.stsc.get(run).and_then(|e| e.first_chunk().copied()).map(u32::from_be_bytes);
+            let first = |run: u32| {
+                self.tables.stsc.get(run).and_then(|e| e.first_chunk().copied()).map(u32::from_be_bytes)
+            };
             while first(c.stsc_run + 1).is_some_and(|f| f <= c.chunk.saturating_add(1)) {
                 c.stsc_run += 1;
             }
@@ -154,7 +156,8 @@ impl Walk {
             return None;
         }
         let n = self.take(c);
-        let size = if self.frame > 0 { n.saturating_mul(self.frame) } else { self.tables.stsz.get(c.sample)? };
+        let size =
+            if self.frame > 0 { n.saturating_mul(self.frame) } else { self.tables.stsz.get(c.sample)? };
         let below = self.tables.ctts.below();
         Some(Sample {
             offset: c.offset,

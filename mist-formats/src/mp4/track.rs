@@ -4,10 +4,10 @@ use super::boxes::moof::trun::Run;
 use super::boxes::moov::trak::Trak;
 use super::boxes::moov::trak::stbl::stsd::{Entry, Payload};
 use super::boxes::pair;
-use super::samples::{Cursor, Sample, Walk};
 use super::limits;
+use super::samples::{Cursor, Sample, Walk};
 use bytes::Bytes;
-use mist_core::codec::{self, Codec, pcm};
+use mist_core::codec::{self, Codec, mpa, pcm};
 use mist_core::format::{ErrorKind, IndexEntry};
 use mist_core::media::{Kind, Packet, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
@@ -231,19 +231,19 @@ impl Track {
     }
 
     /// Describes the track by its description `n` if that isn't what was said last.
-    fn announce(&mut self, n: u32, found: Option<Bytes>) -> Option<Arc<TrackInfo>> {
+    fn announce(&mut self, n: u32, found: Option<(Codec, Bytes)>) -> Option<Arc<TrackInfo>> {
         if self.info.as_ref().is_some_and(|(last, _)| *last == n) {
             return None;
         }
         let e = self.entry(n)?;
-        let init = found.unwrap_or_else(|| e.init.clone());
-        let mut params = if e.late { codec::params(e.codec, &init).unwrap_or(e.params) } else { e.params };
+        let (codec, init) = found.unwrap_or_else(|| (e.codec, e.init.clone()));
+        let mut params = if e.late { codec::params(codec, &init).unwrap_or(e.params) } else { e.params };
         if let Params::Video { fpks, .. } = &mut params {
             if *fpks == 0 {
                 *fpks = self.fpks();
             }
         }
-        let mut info = TrackInfo::new(self.id, e.codec, init, params).with_lang(self.trak.lang);
+        let mut info = TrackInfo::new(self.id, codec, init, params).with_lang(self.trak.lang);
         info.visual = e.visual;
         info.visual.rotation = self.trak.rotation;
         let info = Arc::new(info);
@@ -277,25 +277,45 @@ impl Track {
     ///
     /// # Errors
     /// The bytes aren't what the description says; said once.
-    pub(super) fn packets(&mut self, s: &Sample, data: Bytes) -> Result<(Option<Arc<TrackInfo>>, Packets), ErrorKind> {
+    pub(super) fn packets(
+        &mut self,
+        s: &Sample,
+        data: Bytes,
+    ) -> Result<(Option<Arc<TrackInfo>>, Packets), ErrorKind> {
         let Some(e) = self.entry(s.description) else { return Ok((None, Packets::new())) };
         let (codec, late) = (e.codec, e.late);
         let (raw, stored) = (data.clone(), matches!(e.payload, Payload::Units(4)));
         let payloads = match Self::canonical(e, data) {
             // The first one tells whether there is something to leave out: sizes that were promised are kept.
-            Ok(p) if stored && self.seen && !self.resized && p.first().is_some_and(|p| p.len() != raw.len()) => {
+            Ok(p)
+                if stored
+                    && self.seen
+                    && !self.resized
+                    && p.first().is_some_and(|p| p.len() != raw.len()) =>
+            {
                 smallvec::smallvec![raw]
             }
             Ok(p) => p,
             Err(kind) => {
-                return if std::mem::replace(&mut self.reported, true) { Ok((None, Packets::new())) } else { Err(kind) };
+                return if std::mem::replace(&mut self.reported, true) {
+                    Ok((None, Packets::new()))
+                } else {
+                    Err(kind)
+                };
             }
         };
         self.seen = true;
         self.resized |= payloads.first().is_some_and(|p| p.len() as u64 != u64::from(s.size));
         let mut found = None;
         if late && self.info.as_ref().is_none_or(|(n, _)| *n != s.description) {
-            found = payloads.first().and_then(|p| codec::init_from_payload(codec, p));
+            let first = payloads.first().map_or(&[][..], |p| p);
+            found = match codec {
+                // One object type is used for all layers.
+                Codec::Mp3 | Codec::Mp2 => mpa::Header::parse(first)
+                    .ok()
+                    .map(|h| (if h.layer == 3 { Codec::Mp3 } else { Codec::Mp2 }, Bytes::new())),
+                _ => codec::init_from_payload(codec, first).map(|init| (codec, init)),
+            };
             // Nothing can be decoded before its parameter sets.
             if found.is_none() && matches!(codec, Codec::H264 | Codec::Hevc) {
                 return Ok((None, Packets::new()));

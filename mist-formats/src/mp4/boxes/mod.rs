@@ -83,7 +83,12 @@ impl Part {
             let size = h.size.unwrap_or(left as u64);
             if size > left as u64 {
                 let offset = self.at + at as u64;
-                log.add(FormatError { format: ID, offset, path, kind: ErrorKind::Malformed("box beyond its parent") });
+                log.add(FormatError {
+                    format: ID,
+                    offset,
+                    path,
+                    kind: ErrorKind::Malformed("box beyond its parent"),
+                });
             }
             at += usize::try_from(size).unwrap_or(left).min(left);
         }

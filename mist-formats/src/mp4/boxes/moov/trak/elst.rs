@@ -29,7 +29,9 @@ pub(in crate::mp4) fn shift(part: &Part, movie_scale: u32, timescale: u32, log: 
             None if time == -1 => delay = delay.saturating_add_unsigned(duration),
             None => start = Some(time.max(0)),
             Some(_) if time >= 0 && n < count => {
-                log.add(part.error(PATH, ErrorKind::Unsupported("several edits; the media is played through")));
+                log.add(
+                    part.error(PATH, ErrorKind::Unsupported("several edits; the media is played through")),
+                );
                 break;
             }
             Some(_) => {}

@@ -36,7 +36,12 @@ impl Tables {
     /// Bytes that they take.
     pub(in crate::mp4) fn bytes(&self) -> usize {
         let stss = self.stss.as_ref().map_or(0, Table::bytes);
-        self.stts.bytes() + self.ctts.bytes() + self.stsc.bytes() + self.stco.bytes() + self.stsz.bytes() + stss
+        self.stts.bytes()
+            + self.ctts.bytes()
+            + self.stsc.bytes()
+            + self.stco.bytes()
+            + self.stsz.bytes()
+            + stss
     }
 }
 
@@ -65,8 +70,8 @@ pub(in crate::mp4) fn read(
             _ => {}
         }
     }
-    let entries =
-        entries.ok_or_else(|| part.error("moov/trak/stbl/stsd", ErrorKind::Malformed("no sample descriptions")))?;
+    let entries = entries
+        .ok_or_else(|| part.error("moov/trak/stbl/stsd", ErrorKind::Malformed("no sample descriptions")))?;
     if entries.len() >= limits::DESCRIPTIONS {
         log.add(part.error("moov/trak/stbl/stsd", ErrorKind::Limit("sample descriptions")));
     }

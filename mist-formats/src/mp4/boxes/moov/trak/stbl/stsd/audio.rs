@@ -61,15 +61,17 @@ pub(super) fn read(part: &Part, known: Option<Codec>, stsd_version: u8) -> Resul
     let mut f = fields(&part.body, stsd_version).ok_or(ErrorKind::Malformed("sample entry"))?;
     let skip = f.len;
     let inside = part.find(skip, b"wave");
-    let find = |kind: &[u8; 4]| {
-        part.find(skip, kind).or_else(|| inside.as_ref().and_then(|w| w.find(0, kind)))
-    };
+    let find =
+        |kind: &[u8; 4]| part.find(skip, kind).or_else(|| inside.as_ref().and_then(|w| w.find(0, kind)));
     let config = |kind: &[u8; 4]| find(kind).map_or_else(Bytes::new, |p| p.body);
     let (codec, init) = match known {
         Some(Codec::Opus) => (Codec::Opus, config(b"dOps")),
         Some(Codec::Flac) => (Codec::Flac, config(b"dfLa")),
         Some(Codec::Vorbis) => (Codec::Vorbis, config(b"glbl")),
-        Some(Codec::Alac) => (Codec::Alac, find(b"alac").and_then(|p| (p.body.len() > 4).then(|| p.body.slice(4..))).unwrap_or_default()),
+        Some(Codec::Alac) => (
+            Codec::Alac,
+            find(b"alac").and_then(|p| (p.body.len() > 4).then(|| p.body.slice(4..))).unwrap_or_default(),
+        ),
         Some(codec) => (codec, Bytes::new()),
         None => match find(b"esds").and_then(|p| esds::read(&p)) {
             Some(e) => {
@@ -79,7 +81,14 @@ pub(super) fn read(part: &Part, known: Option<Codec>, stsd_version: u8) -> Resul
             None => return Err(ErrorKind::Malformed("no decoder configuration")),
         },
     };
-    let mut found = Found { codec, init, params: Params::Other, visual: Visual::default(), payload: Payload::AsIs, frame: 0 };
+    let mut found = Found {
+        codec,
+        init,
+        params: Params::Other,
+        visual: Visual::default(),
+        payload: Payload::AsIs,
+        frame: 0,
+    };
     match codec {
         Codec::Ac3 => f.channels = find(b"dac3").and_then(|p| ac3_channels(&p.body)).unwrap_or(f.channels),
         Codec::Eac3 => f.channels = find(b"dec3").and_then(|p| eac3_channels(&p.body)).unwrap_or(f.channels),

@@ -21,7 +21,7 @@ pub(in crate::mp4) struct Entry {
     pub(in crate::mp4) codec: Codec,
     /// Canonical init data.
     pub(in crate::mp4) init: Bytes,
-    /// The init data has to be found in the first sample.
+    /// The first sample tells the rest: init data, or the layer of MPEG audio.
     pub(in crate::mp4) late: bool,
     /// Sizes and rates.
     pub(in crate::mp4) params: Params,
@@ -106,7 +106,8 @@ fn entry(part: &Part, handler: &FourCc, version: u8) -> Result<Entry, ErrorKind>
     };
     let own = codec::params(f.codec, &init);
     // Parameter sets may come with the samples only (avc3, hev1).
-    let late = in_band && (init.is_empty() || (own.is_none() && f.codec != Codec::Av1));
+    let unnamed = matches!(f.codec, Codec::Mp3 | Codec::Mp2);
+    let late = unnamed || in_band && (init.is_empty() || (own.is_none() && f.codec != Codec::Av1));
     let params = merge(own, f.params);
     Ok(Entry { codec: f.codec, init, late, params, visual: f.visual, payload, frame: f.frame })
 }
@@ -125,7 +126,9 @@ fn merge(own: Option<Params>, entry: Params) -> Params {
 fn text(part: &Part, codec: Option<Codec>) -> Option<Found> {
     let codec = codec?;
     let (payload, init) = match codec {
-        Codec::Tx3g => (Payload::AsIs, part.body.get(8..).map_or_else(Bytes::new, |b| part.body.slice_ref(b))),
+        Codec::Tx3g => {
+            (Payload::AsIs, part.body.get(8..).map_or_else(Bytes::new, |b| part.body.slice_ref(b)))
+        }
         Codec::WebVtt => (Payload::Cues, part.find(8, b"vttC").map_or_else(Bytes::new, |p| p.body)),
         _ => (Payload::AsIs, Bytes::new()),
     };
