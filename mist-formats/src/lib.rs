@@ -6,6 +6,7 @@
 )]
 
 pub mod amf;
+pub mod dtsc;
 pub mod flv;
 pub mod mp4;
 pub mod ts;
@@ -16,4 +17,4 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &dtsc::FORMAT];
