@@ -445,3 +445,192 @@ impl mist_core::format::Demuxer for Demuxer {
         self.nodes = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::packet;
+    use super::*;
+    use mist_core::format::Demuxer as _;
+    use mist_core::gather::Gather;
+
+    fn header(extra: &[(&str, i64)], tracks: i64) -> Vec<u8> {
+        let mut list = Object::new();
+        for i in 0..tracks {
+            list.set(&format!("t{i}"), Object::new().with("trackid", i + 1).with("codec", "VP8"));
+        }
+        let mut o = Object::new().with("live", 1).with("version", 4).with("tracks", list);
+        for (name, v) in extra {
+            o.set(name, *v);
+        }
+        packet(PacketKind::Header, &o).to_vec()
+    }
+
+    fn media(track: u32, time: u64) -> Vec<u8> {
+        let mut g = Gather::new();
+        let data = Bytes::from(vec![time as u8; 30]);
+        MediaPacket { track, time, key: true, data, ..MediaPacket::default() }.write(false, &mut g);
+        g.to_vec()
+    }
+
+    /// Times of packets, problems with their offsets, and how it ended.
+    type Seen = (Vec<i64>, Vec<(u64, ErrorKind)>, Option<FormatError>);
+
+    fn run(file: &[u8], step: usize) -> Seen {
+        let mut d = Demuxer::new();
+        let (mut seen, mut at): (Seen, usize) = Default::default();
+        for _ in 0..file.len() * 4 + 1000 {
+            match d.poll() {
+                Ok(Demuxed::Media(Media::Packet(p))) => seen.0.push(p.dts.as_millis()),
+                Ok(Demuxed::Problem(e)) => seen.1.push((e.offset, e.kind)),
+                Ok(Demuxed::Need(want)) => {
+                    if let Want::At { offset, .. } = want {
+                        at = (offset as usize).min(file.len());
+                    }
+                    let n = step.min(file.len() - at);
+                    if n == 0 {
+                        d.end();
+                    }
+                    d.push(at as u64, Bytes::copy_from_slice(&file[at..at + n]));
+                    at += n;
+                }
+                Ok(Demuxed::End) => return seen,
+                Ok(_) => {}
+                Err(e) => {
+                    seen.2 = Some(e);
+                    return seen;
+                }
+            }
+        }
+        panic!("no end");
+    }
+
+    #[test]
+    fn damage_is_passed_over_however_it_is_split() {
+        let head = header(&[], 1);
+        let at = head.len() as u64;
+        let unknown = ErrorKind::Malformed("packet of a track that the header hasn't");
+        let mut bad_object = media(1, 20);
+        bad_object[8 + 12] = 7;
+        let mut long = media(1, 30);
+        long[4] = 0x7f;
+        let noise = b"xDTP2DTSC\0\0\0\x05DTDTP2\xff\xff\xff\xff".to_vec();
+        let damaged = "bytes that are no packet were passed over";
+        for (parts, times, problems) in [
+            (vec![media(1, 10), media(1, 20)], vec![10, 20], vec![]),
+            (vec![media(2, 10), media(2, 11), media(1, 20)], vec![20], vec![(at, unknown)]),
+            (
+                vec![bad_object, media(1, 30)],
+                vec![30],
+                vec![(at + 20, ErrorKind::Malformed("media packet without object"))],
+            ),
+            (vec![noise, media(1, 5)], vec![5], vec![(at, ErrorKind::Malformed(damaged))]),
+            (
+                vec![long, media(1, 5)],
+                vec![5],
+                vec![(at, ErrorKind::Limit("length of a packet")), (at, ErrorKind::Malformed(damaged))],
+            ),
+            (
+                vec![media(1, 5), b"DTnothing".to_vec()],
+                vec![5],
+                vec![(
+                    at + media(1, 5).len() as u64,
+                    ErrorKind::Malformed("bytes that are no packet at the end"),
+                )],
+            ),
+        ] {
+            let file = [head.clone(), parts.concat()].concat();
+            for step in [1, 2, 7, 188, file.len()] {
+                assert_eq!(run(&file, step), (times.clone(), problems.clone(), None), "in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_ends() {
+        let file = [header(&[], 2), media(1, 10), media(2, 10), header(&[], 3), media(3, 12)].concat();
+        let whole = [header(&[], 2).len(), media(1, 10).len(), media(2, 10).len(), header(&[], 3).len()];
+        let ends: Vec<_> = whole
+            .iter()
+            .scan(0, |at, n| {
+                *at += n;
+                Some(*at)
+            })
+            .chain([file.len()])
+            .collect();
+        for cut in 0..=file.len() {
+            let got = run(&file[..cut], 5);
+            let kind = got.2.as_ref().map(|e| e.kind);
+            assert_eq!(kind, (!ends.contains(&cut)).then_some(ErrorKind::Truncated), "{cut}");
+            assert!(got.1.is_empty(), "{cut}");
+        }
+        assert_eq!(
+            run(b"FLV\x01\x05\0\0\0\x09", 4).2.unwrap().kind,
+            ErrorKind::Malformed("no packet begins here")
+        );
+        assert_eq!(run(b"DTSC\0\0\0\x04\xe0\0\0\xee", 4).2.unwrap().path, "DTSC/tracks");
+    }
+
+    #[test]
+    fn a_fuller_header_elsewhere_is_used() {
+        let front = header(&[("moreheader", 1)], 0).len();
+        let body = media(1, 10);
+        let more = (front + body.len()) as i64;
+        let file = [header(&[("moreheader", more)], 0), body.clone(), header(&[], 1)].concat();
+        for step in [1, 9, file.len()] {
+            assert_eq!(run(&file, step), (vec![10], vec![], None));
+        }
+        // Beyond the end, and round in circles.
+        let lost = [header(&[("moreheader", 1 << 40)], 1), body.clone()].concat();
+        let (times, problems, error) = run(&lost, 9);
+        assert_eq!((times, error), (vec![10], None));
+        assert_eq!(problems, [(1 << 40, ErrorKind::Truncated)]);
+        let chain: Vec<u8> = (1..=limits::MORE_HEADERS as usize + 2)
+            .flat_map(|n| header(&[("moreheader", (n * header(&[("moreheader", 0)], 1).len()) as i64)], 1))
+            .chain(body)
+            .collect();
+        assert_eq!(run(&chain, 4096).0, [10]);
+    }
+
+    #[test]
+    fn ids_from_zero_move_by_one() {
+        let list = Object::new()
+            .with("a", Object::new().with("trackid", 0).with("codec", "VP8"))
+            .with("b", Object::new().with("trackid", 1).with("codec", "AAC"))
+            .with("c", Object::new().with("trackid", 1).with("codec", "AAC"))
+            .with("d", Object::new().with("trackid", 3).with("codec", "rawts"));
+        let head = packet(PacketKind::Header, &Object::new().with("tracks", list));
+        let mut d = Demuxer::new();
+        d.push(0, [&head[..], &media(1, 7)].concat().into());
+        let mut problems = 0;
+        let mut tracks = Vec::new();
+        loop {
+            match d.poll().unwrap() {
+                Demuxed::Media(Media::Track(t)) => tracks.push((t.id.0, t.codec)),
+                Demuxed::Media(Media::Packet(p)) => assert_eq!(p.track.0, 2),
+                Demuxed::Problem(_) => problems += 1,
+                _ => break,
+            }
+        }
+        assert_eq!((tracks, problems), (vec![(1, Codec::Vp8), (2, Codec::Aac)], 2));
+    }
+
+    #[test]
+    fn limits_hold() {
+        for (magic, limit) in
+            [(b"DTSC", limits::HEADER), (b"DTP2", limits::PACKET), (b"DTCM", limits::COMMAND)]
+        {
+            let head = [&magic[..], &(limit as u32 + 1).to_be_bytes()].concat();
+            assert_eq!(run(&head, 8).2.unwrap().kind, ErrorKind::Limit("length of a packet"));
+        }
+        let mut list = Object::new();
+        list.set(
+            "a",
+            Object::new().with("codec", "VP8").with("init", Bytes::from(vec![0; limits::INIT + 1])),
+        );
+        let head = packet(PacketKind::Header, &Object::new().with("tracks", list));
+        assert_eq!(run(&head, head.len()).1, [(0, ErrorKind::Limit("init data"))]);
+        // Unknown tracks are reported once each, and not for ever.
+        let many: Vec<u8> = (0..limits::TRACKS as u32 + 50).flat_map(|id| media(id + 9, 0)).collect();
+        assert_eq!(run(&[header(&[], 1), many].concat(), 5000).1.len(), limits::TRACKS);
+    }
+}
