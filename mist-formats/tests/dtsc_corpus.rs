@@ -57,7 +57,13 @@ fn real_servers_are_understood() {
 }
 
 fn index(tracks: &[std::sync::Arc<mist_core::media::TrackInfo>], packets: &[Packet]) -> Index {
-    let line = |p: &Packet| IndexEntry { dts: p.dts, cts: p.cts, size: p.data.len() as u32, key: p.key };
+    let line = |p: &Packet| IndexEntry {
+        dts: p.dts,
+        cts: p.cts,
+        duration: p.duration,
+        size: p.data.len() as u32,
+        key: p.key,
+    };
     let of = |id| packets.iter().filter(|p| p.track == id).map(line).collect();
     Index { tracks: tracks.iter().map(|t| (t.id, of(t.id))).collect() }
 }
@@ -144,7 +150,7 @@ fn header_files_hold_every_packet_exactly() {
         for ((id, list), (other, entries)) in back.index().unwrap().tracks.iter().zip(&want.tracks) {
             assert_eq!((id, list.len()), (other, entries.len()), "{path}");
             for (a, b) in list.iter().zip(entries) {
-                assert_eq!((a.dts, a.cts, a.size), (b.dts, b.cts, b.size), "{path}");
+                assert_eq!((a.dts, a.cts, a.duration, a.size), (b.dts, b.cts, b.duration, b.size), "{path}");
             }
         }
         for (a, b) in back.tracks.iter().zip(&got.tracks) {

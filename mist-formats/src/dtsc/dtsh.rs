@@ -120,7 +120,7 @@ impl Builder {
             });
         }
         let size = u32::try_from(p.data.len()).unwrap_or(u32::MAX);
-        let entry = IndexEntry { dts: p.dts, cts: p.cts, size, key: p.key };
+        let entry = IndexEntry { dts: p.dts, cts: p.cts, duration: p.duration, size, key: p.key };
         let last: Option<Timestamp> = t.keys.last().and_then(|k| t.packets.get(k.packet)).map(|e| e.dts);
         if starts_key(&t.info, last, &entry) {
             t.keys.push(Key { packet: t.packets.len(), bpos: offset.unwrap_or(0) });

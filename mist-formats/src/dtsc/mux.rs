@@ -267,8 +267,13 @@ mod tests {
         let mut packets = Vec::new();
         for t in &tracks {
             let list: Vec<_> = (0..200).map(|n| packet(t.id.0, n, n % 50 == 0 || t.id.0 != 5)).collect();
-            let line =
-                |p: &Packet| IndexEntry { dts: p.dts, cts: p.cts, size: p.data.len() as u32, key: p.key };
+            let line = |p: &Packet| IndexEntry {
+                dts: p.dts,
+                cts: p.cts,
+                duration: p.duration,
+                size: p.data.len() as u32,
+                key: p.key,
+            };
             index.tracks.push((t.id, list.iter().map(line).collect()));
             packets.push(list);
         }

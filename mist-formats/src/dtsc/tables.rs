@@ -1,8 +1,9 @@
 //! A track's packed tables: `parts` (one line a packet), `keys` and `keysizes` (one line a key), `fragments`.
 //!
-//! Times in them are whole milliseconds. Where a source is more precise, a fifth table `remainders` of our own keeps
-//! what is missing: 24 signed bits of decoding time and 24 of composition offset a packet, in ticks of
-//! [`mist_core::time`]. Others pass it over.
+//! Times in them are whole milliseconds, and nothing says how long a packet is shown. Two tables of our own keep what is
+//! missing, in ticks of [`mist_core::time`]; others pass them over. `remainders` has 24 signed bits of decoding time
+//! and 24 of composition offset a packet, `durations` runs of packets with one duration: 32 bits for how many
+//! and 64 for the duration.
 
 use super::limits;
 use super::value::Object;
@@ -21,6 +22,8 @@ const KEYSIZE: usize = 4;
 const PART: usize = 9;
 /// Bytes of a line of `remainders`.
 const REMAINDER: usize = 6;
+/// Bytes of a line of `durations`.
+const RUN: usize = 12;
 /// What 24 bits hold.
 const U24: i64 = 0xff_ffff;
 
@@ -50,6 +53,7 @@ pub(super) struct Tables {
     keysizes: Bytes,
     parts: Bytes,
     remainders: Bytes,
+    durations: Bytes,
 }
 
 fn put_u24(v: i64, out: &mut BytesMut) {
@@ -123,6 +127,7 @@ impl Tables {
             keysizes: sizes.freeze(),
             parts: parts.freeze(),
             remainders: if exact { Bytes::new() } else { rests.freeze() },
+            durations: pack_durations(packets),
         })
     }
 
@@ -133,6 +138,9 @@ impl Tables {
         o.set("parts", self.parts);
         if !self.remainders.is_empty() {
             o.set("remainders", self.remainders);
+        }
+        if !self.durations.is_empty() {
+            o.set("durations", self.durations);
         }
     }
 
@@ -145,6 +153,7 @@ impl Tables {
             keysizes: blob("keysizes")?,
             parts: blob("parts").filter(|b| !b.is_empty())?,
             remainders: blob("remainders").unwrap_or_default(),
+            durations: blob("durations").unwrap_or_default(),
         })
     }
 
@@ -186,12 +195,25 @@ impl Tables {
                     dts += Duration::from_ticks(i24([a, b, c]));
                     cts += Duration::from_ticks(i24([d, e, f]));
                 }
-                packets.push(IndexEntry { dts, cts, size: u24([s0, s1, s2]), key: !video || n == 0 });
+                packets.push(IndexEntry {
+                    dts,
+                    cts,
+                    duration: Duration::ZERO,
+                    size: u24([s0, s1, s2]),
+                    key: !video || n == 0,
+                });
                 ms = ms.saturating_add(u24([d0, d1, d2]).into());
             }
         }
         if lines.next().is_some() {
             return Err(ErrorKind::Malformed("more packets in parts than in keys"));
+        }
+        let mut left = packets.iter_mut();
+        for run in self.durations.chunks_exact(RUN) {
+            let (Some((&n, ticks)), true) = (run.split_first_chunk::<4>(), left.len() > 0) else { break };
+            let Some(&ticks) = ticks.first_chunk::<8>() else { break };
+            let duration = Duration::from_ticks(i64::from_be_bytes(ticks));
+            left.by_ref().take(u32::from_be_bytes(n) as usize).for_each(|p| p.duration = duration);
         }
         // A key without packets is nowhere.
         let len = packets.len();
@@ -199,6 +221,18 @@ impl Tables {
         keys.dedup_by_key(|k| k.packet);
         Ok((packets, keys))
     }
+}
+
+/// Runs of equal durations; nothing where all are 0.
+fn pack_durations(packets: &[IndexEntry]) -> Bytes {
+    let mut out = BytesMut::new();
+    if packets.iter().any(|p| p.duration != Duration::ZERO) {
+        for run in packets.chunk_by(|a, b| a.duration == b.duration) {
+            out.put_u32(u32::try_from(run.len()).unwrap_or(u32::MAX));
+            out.put_i64(run.first().map_or(0, |p| p.duration.ticks()));
+        }
+    }
+    out.freeze()
 }
 
 /// Keys gathered to fragments.
@@ -254,6 +288,7 @@ mod tests {
         let line = |i: i64| IndexEntry {
             dts: Timestamp::from_rate(i - 2, rate),
             cts: Duration::from_rate(2 - i % 2, rate),
+            duration: Duration::from_millis(if rate == 25 { 0 } else { 1 + i / 30 }),
             size: 100 + i as u32,
             key: i % 10 == 0,
         };
@@ -271,7 +306,10 @@ mod tests {
             let packets = entries(95, rate);
             let keys = keys(&packets);
             let t = Tables::of(&video(), &packets, &keys, -80).unwrap();
-            assert_eq!(t.remainders.is_empty(), rate == 25);
+            assert_eq!(
+                (t.remainders.is_empty(), t.durations.len()),
+                (rate == 25, if rate == 25 { 0 } else { 4 * RUN })
+            );
             assert_eq!(t.packets(&video(), -80).unwrap(), (packets, keys));
             let mut o = Object::new();
             t.clone().write(&mut o);
