@@ -48,7 +48,7 @@ fn codec(name: &str, tag: &str) -> Option<Codec> {
         "flac" => Codec::Flac,
         "pcm_mulaw" => Codec::Ulaw,
         "pcm_alaw" => Codec::Alaw,
-        "mov_text" => Codec::Subtitle,
+        "mov_text" => Codec::Tx3g,
         "eia_608" => Codec::Cea608,
         n if n.starts_with("pcm_f") => Codec::PcmFloat,
         n if n.starts_with("pcm_") => Codec::Pcm,
@@ -212,7 +212,7 @@ fn differs_packet(path: &str, data: &Bytes, info: &TrackInfo, p: &Packet, r: &Tr
             let Params::Audio { bits, .. } = info.params else { unreachable!() };
             pcm::swapped(raw, bits) == p.data
         }
-        Codec::WebVtt => raw.windows(p.data.len()).any(|w| w == p.data),
+        Codec::WebVtt => codec::text::wvtt_cues(&raw).is_ok_and(|c| c.contains(&p.data)),
         // ffmpeg makes triplets of the pairs in `cdat`.
         Codec::Cea608 => {
             let at = r.pos?;
