@@ -17,4 +17,4 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &mkv::FORMAT];
