@@ -62,7 +62,10 @@ fn check(t: &Truth, got: &Demux) -> Result<(), String> {
     }
     let tolerance = LACED.iter().find(|l| l.0 == t.path).map_or(1.0, |l| l.1);
     let mut tracks = got.last();
-    tracks.sort_by_key(|t| t.id);
+    // Tracks without init data are described with their first packet; this one's numbers are not in order.
+    if t.path != "mkv/jcodec-test.mkv" {
+        tracks.sort_by_key(|t| t.id);
+    }
     let streams: Vec<_> =
         t.streams().iter().filter(|s| s["codec"].as_str().is_some_and(|c| codec(c).is_some())).collect();
     if tracks.len() != streams.len() {

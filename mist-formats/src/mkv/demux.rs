@@ -602,6 +602,8 @@ impl Demuxer {
                 ErrorKind::Malformed("block before the cluster's Timestamp"),
             );
         };
+        let key = self.tracks.get(track).is_some_and(|t| t.is_key(&b));
+        let b = Block { key, ..b };
         if self.note(&b, time) || !self.begun(&b, track, time) {
             return;
         }

@@ -5,12 +5,14 @@
 //!
 //! - [`boxes`]: one file a box or tight family; folders are boxes that hold boxes.
 //! - [`codecs`]: sample entries and object types by codec.
+//! - [`mux`]: writing, from sample entries to whole files and fragments.
 
 use mist_core::codec::Codec;
 use mist_core::registry::{Codecs, Connector, FormatDef, InputInfo, Method, Slot};
 
 mod boxes;
 mod codecs;
+pub mod mux;
 
 const VIDEO: &[Codec] =
     &[Codec::H264, Codec::Hevc, Codec::Av1, Codec::Vp8, Codec::Vp9, Codec::Mpeg2, Codec::Mpeg4, Codec::Jpeg];
@@ -32,10 +34,33 @@ const AUDIO: &[Codec] = &[
 ];
 const TEXT: &[Codec] = &[Codec::Subtitle, Codec::WebVtt, Codec::Stpp, Codec::Cea608];
 
-/// What every browser's player takes in an MP4, best first.
+/// What the muxer writes, best first: what browsers play, then what players do.
 const CODECS: Codecs = &[&[
-    Slot::Of(&[Codec::H264, Codec::Hevc, Codec::Av1, Codec::Vp8, Codec::Vp9]),
-    Slot::Of(&[Codec::Aac, Codec::Mp3, Codec::Ac3, Codec::Opus]),
+    Slot::Of(&[
+        Codec::H264,
+        Codec::Hevc,
+        Codec::Av1,
+        Codec::Vp9,
+        Codec::Vp8,
+        Codec::Mpeg2,
+        Codec::Mpeg4,
+        Codec::Jpeg,
+    ]),
+    Slot::Of(&[
+        Codec::Aac,
+        Codec::Mp3,
+        Codec::Ac3,
+        Codec::Opus,
+        Codec::Eac3,
+        Codec::Flac,
+        Codec::Alac,
+        Codec::Mp2,
+        Codec::Pcm,
+        Codec::PcmFloat,
+        Codec::Alaw,
+        Codec::Ulaw,
+    ]),
+    Slot::Many(&[Codec::Tx3g, Codec::WebVtt, Codec::Stpp, Codec::Cea608]),
 ]];
 
 /// The registry entry.
@@ -48,7 +73,7 @@ pub static FORMAT: FormatDef = FormatDef {
     ],
     probe,
     demuxer: None,
-    muxer: None,
+    muxer: Some(|| Box::new(mux::Muxer::new())),
     input: Some(InputInfo {
         name: "MP4",
         desc: "This input allows streaming of MP4 or MOV files as Video on Demand.",
