@@ -155,6 +155,9 @@ fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) ->
 /// Formats that store no times: what they hold begins at 0 and has no gaps.
 const TIMELESS: &[&str] = &["WAV"];
 
+/// Formats whose clock has no sign: what is before 0 is written as 0.
+const UNSIGNED: &[&str] = &["FLV"];
+
 /// Codecs whose payload can be cut between any two samples: containers may do so elsewhere.
 fn is_samples(codec: Codec) -> bool {
     matches!(codec, Codec::Pcm | Codec::PcmFloat | Codec::Alaw | Codec::Ulaw)
@@ -192,6 +195,10 @@ fn what_is_muxed_comes_back() {
                     continue;
                 }
                 packets.sort_by_key(|p| p.dts);
+                let first = packets.first().map_or(Timestamp::ZERO, |p| p.dts);
+                if UNSIGNED.contains(&def.id) && first < Timestamp::ZERO {
+                    packets.iter_mut().for_each(|p| p.dts += Timestamp::ZERO - first);
+                }
                 let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
                 let (from, to) = (packets[0].dts, back.packets.iter().map(|p| p.dts).min().unwrap());

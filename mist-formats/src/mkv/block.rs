@@ -17,6 +17,8 @@ pub(super) struct Block {
     pub(super) duration: Option<u64>,
     /// DiscardPadding in nanoseconds: what a decoder drops at the end, or at the start where it is negative.
     pub(super) discard: i64,
+    /// The first BlockAdditional, where its BlockAddID is 1: what a codec stores beside its frames.
+    pub(super) beside: Bytes,
     /// What follows the head.
     pub(super) body: Bytes,
     /// Bytes of the element's data before `body`.
@@ -37,6 +39,7 @@ impl Block {
             flags,
             duration: None,
             discard: 0,
+            beside: Bytes::new(),
             body: data.slice(before..),
             before,
         })
@@ -47,10 +50,10 @@ impl Block {
         self.flags & 0x06 != 0
     }
 
-    /// Reads a BlockGroup. A group without a reference to other blocks is a keyframe. BlockAdditions (alpha channels,
-    /// HDR10+, settings of cues) and CodecState are left out.
+    /// Reads a BlockGroup. A group without a reference to other blocks is a keyframe. CodecState, and
+    /// BlockAdditions other than the codec's own, are left out: HDR10+ and such.
     pub(super) fn group(data: &Bytes) -> Result<Self, &'static str> {
-        let (mut block, mut duration, mut discard, mut key) = (None, None, 0, true);
+        let (mut block, mut duration, mut discard, mut key, mut beside) = (None, None, 0, true, Bytes::new());
         for c in children(data) {
             let Ok(c) = c else { break };
             match c.id {
@@ -62,11 +65,30 @@ impl Block {
                 ids::BLOCK_DURATION => duration = Some(c.uint()),
                 ids::DISCARD_PADDING => discard = c.int(),
                 ids::REFERENCE_BLOCK => key = false,
+                ids::BLOCK_ADDITIONS => beside = data.slice_ref(additional(c.data)),
                 _ => {}
             }
         }
-        block.map(|b| Self { key, duration, discard, ..b }).ok_or("BlockGroup without Block")
+        block.map(|b| Self { key, duration, discard, beside, ..b }).ok_or("BlockGroup without Block")
     }
+}
+
+/// The BlockAdditional of the BlockMore with BlockAddID 1, which is the default.
+fn additional(data: &[u8]) -> &[u8] {
+    for more in children(data).flatten().filter(|c| c.id == ids::BLOCK_MORE) {
+        let (mut id, mut found) = (1, None);
+        for c in children(more.data).flatten() {
+            match c.id {
+                ids::BLOCK_ADD_ID => id = c.uint(),
+                ids::BLOCK_ADDITIONAL => found = Some(c.data),
+                _ => {}
+            }
+        }
+        if let Some(found) = found.filter(|_| id == 1) {
+            return found;
+        }
+    }
+    data.get(..0).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ struct Pending {
     laced: bool,
     discard: Duration,
     key: bool,
+    beside: Bytes,
 }
 
 /// Reads Matroska and WebM; see the folder's documentation.
@@ -623,6 +624,7 @@ impl Demuxer {
             laced: count > 1,
             discard: Duration::from_rate(b.discard.max(0), NANO),
             key: b.key,
+            beside: b.beside,
             // Frames are slices of the body: how far in they are is where they lie.
             frames: frames
                 .into_iter()
@@ -676,7 +678,7 @@ impl Demuxer {
         let Some(mut p) = self.pending.take() else { return };
         let Some((data, offset)) = p.frames.pop_front() else { return };
         let Some(t) = self.tracks.get_mut(p.track) else { return };
-        let data = match t.canonical(data) {
+        let data = match t.canonical(data, &p.beside) {
             Ok(d) => d,
             Err(kind) => {
                 self.problem(offset, "Segment/Cluster/SimpleBlock", kind);

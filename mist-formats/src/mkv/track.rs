@@ -8,6 +8,7 @@ use super::limits;
 use super::reorder::{Depth, Reorder};
 use super::schema::ids;
 use bytes::{Bytes, BytesMut};
+use mist_core::codec::text::{self, Cue};
 use mist_core::codec::{
     Codec, canonical_payload, h264, hevc, init_from_payload, is_key, nal, packet_duration, params, pcm,
 };
@@ -311,14 +312,13 @@ impl Track {
         self.set_reorder();
     }
 
-    /// A stored frame as canonical payload.
+    /// A stored frame as canonical payload. `beside` is the block's first BlockAdditional.
     ///
     /// # Errors
     /// It can't be unpacked, or isn't what the codec's frames are.
-    pub(super) fn canonical(&self, data: Bytes) -> Result<Bytes, ErrorKind> {
+    pub(super) fn canonical(&self, data: Bytes, beside: &[u8]) -> Result<Bytes, ErrorKind> {
         let data = self.encodings.frame(data)?;
         match self.payload {
-            Payload::Same if self.info.codec.kind() == Kind::Text => Ok(without_zeros(&data)),
             Payload::Same => Ok(data),
             Payload::Lengths(n) => Ok(canonical_payload(self.info.codec, data, n)?),
             Payload::Av1 => Ok(canonical_payload(self.info.codec, data, 4)?),
@@ -336,7 +336,20 @@ impl Track {
                 });
                 Ok(out.freeze())
             }
-            Payload::Cue => Ok(without_zeros(&cue_text(&data))),
+            Payload::Text if self.info.codec == Codec::Subtitle => Ok(text::canonical(to_zero(&data))),
+            Payload::Text => Ok(to_zero(&data)),
+            Payload::CueBeside => {
+                let beside = text::decode(beside);
+                let mut lines = beside.lines();
+                let (settings, id) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+                Ok(Cue { id: id.into(), settings: settings.into(), text: text::decode(&data) }.build())
+            }
+            Payload::CueLines => {
+                let all = text::decode(&data);
+                let mut parts = all.splitn(3, '\n');
+                let mut part = || parts.next().unwrap_or("").into();
+                Ok(Cue { id: part(), settings: part(), text: part() }.build())
+            }
         }
     }
 
@@ -364,19 +377,9 @@ impl Track {
     }
 }
 
-/// Some writers end text as C does.
-fn without_zeros(data: &Bytes) -> Bytes {
-    let end = data.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-    data.slice(..end)
-}
-
-/// What follows the lines with a cue's identifier and its settings.
-fn cue_text(data: &Bytes) -> Bytes {
-    let mut ends = memchr::memchr_iter(b'\n', data);
-    match ends.nth(1) {
-        Some(i) => data.slice(i + 1..),
-        None => Bytes::new(),
-    }
+/// Some writers end text as C does, and leave what is behind.
+fn to_zero(data: &Bytes) -> Bytes {
+    data.slice(..memchr::memchr(0, data).unwrap_or(data.len()))
 }
 
 impl Entry {
