@@ -19,4 +19,7 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mp4::FORMAT];
+#[rustfmt::skip]
+pub static FORMATS: &[&FormatDef] = &[
+    &flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mkv::FORMAT, &mp4::FORMAT,
+];
