@@ -233,3 +233,62 @@ fn differs_packet(path: &str, data: &Bytes, info: &TrackInfo, p: &Packet, r: &Tr
     };
     (!canonical).then(|| format!("payload of {} bytes", p.data.len()))
 }
+
+/// What becomes of a damaged or encrypted file: tracks, packets, problems, and how it ends.
+#[rustfmt::skip]
+const DAMAGED: &[(&str, usize, usize, usize, Option<ErrorKind>)] = &[
+];
+
+#[test]
+fn damaged_files_give_what_can_be_saved() {
+    let ours = |t: &&Truth| {
+        let ending = [".mp4", ".m4a", ".mov"].iter().any(|e| t.path.ends_with(e));
+        ending && ["malformed/", "encrypted/"].iter().any(|f| t.path.starts_with(f))
+    };
+    for t in truths().iter().filter(ours) {
+        let data = t.read().unwrap();
+        let got = demux(&FORMAT, &data, 4096);
+        let all = (got.last().len(), got.packets.len(), got.problems.len(), got.error.as_ref().map(|e| e.kind));
+        println!("    (\"{}\", {}, {}, {}, {:?}),", t.path, all.0, all.1, all.2, all.3);
+        println!("    {:?} ffprobe {} {:?}", got.problems, t.streams().len(), t.streams().iter().map(|s| &s["packets"]).collect::<Vec<_>>());
+        for cut in (0..data.len().min(3000)).step_by(7) {
+            demux(&FORMAT, &data.slice(..cut), 97);
+        }
+    }
+    let _ = DAMAGED;
+}
+
+/// Segments that belong together, in the order in which they are played, and the manifest that ffprobe read them by.
+#[test]
+fn segments_joined_make_streams() {
+    let Some(dir) = corpus() else { return };
+    let lists: &[(&str, &str, &[&str], usize)] = &[
+        ("dash/ax-cmaf", "video_", &["video_init.mp4"], 12),
+        ("dash/ax-cmaf", "audio_", &["audio_init.mp4"], 12),
+        ("dash/dash-audio-ac3", "audio_und_2c_192k_ac3_", &["audio_und_2c_192k_ac3_init.mp4"], 2),
+        ("dash/3675", "chunk-stream0-0000", &["init-stream0.m4s"], 7),
+        ("dash/ax-webvtt-in-mp4-multiple-segments", "text", &["text_init.mp4"], 5),
+        ("dash/ax-webvtt-in-mp4-multiple-segments", "video", &["video_init.mp4"], 5),
+        ("dash/ax-multi-segment-with-emsg0", "segment_", &["segment_init.mp4"], 2),
+    ];
+    for (folder, name, init, count) in lists {
+        let dir = dir.join(folder);
+        let mut all = Vec::new();
+        for i in *init {
+            all.extend(std::fs::read(dir.join(i)).unwrap());
+        }
+        for n in 1..=*count {
+            let m4s = dir.join(format!("{name}{n}.m4s"));
+            let file = if m4s.exists() { m4s } else { dir.join(format!("{name}{n}.mp4")) };
+            all.extend(std::fs::read(&file).unwrap_or_else(|e| panic!("{file:?} {e}")));
+        }
+        let all = Bytes::from(all);
+        let got = demux(&FORMAT, &all, 1 << 16);
+        println!("{folder} {name} {:?} {} {:?} {:?}", got.last(), got.packets.len(), got.error, got.problems);
+        for t in truths().iter().filter(|t| t.path.starts_with(folder)) {
+            for s in t.streams() { println!("   {} {} {} {}", t.path, s["codec"], s["packets"], s["payload_sha256"]); }
+        }
+        let joined: Vec<u8> = got.packets.iter().flat_map(|p| p.data.to_vec()).collect();
+        println!("   {}", sha256(&joined));
+    }
+}
