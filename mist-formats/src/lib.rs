@@ -10,6 +10,7 @@ pub mod dtsc;
 pub mod flv;
 pub mod mkv;
 pub mod mp4;
+pub mod text;
 pub mod ts;
 pub mod wav;
 
@@ -19,4 +20,5 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT];
+pub static FORMATS: &[&FormatDef] =
+    &[&flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &text::SRT, &text::VTT];
