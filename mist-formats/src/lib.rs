@@ -20,5 +20,8 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] =
-    &[&flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &text::SRT, &text::VTT];
+#[rustfmt::skip]
+pub static FORMATS: &[&FormatDef] = &[
+    &flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mkv::FORMAT, &mp4::FORMAT,
+    &text::SRT, &text::VTT,
+];
