@@ -56,6 +56,8 @@ pub struct Demuxer {
     state: State,
     cues: Vec<Ready>,
     announced: bool,
+    /// There was something else than empty lines.
+    content: bool,
     header: String,
     shift: Duration,
     block: Block,
@@ -117,6 +119,7 @@ impl Demuxer {
             state: State::Reading,
             cues: Vec::new(),
             announced: false,
+            content: false,
             header: String::new(),
             shift: Duration::ZERO,
             block: Block { empty_before: true, ..Block::default() },
@@ -180,6 +183,7 @@ impl Demuxer {
             }
             return;
         }
+        self.content = true;
         let times = line.text.contains("-->");
         if let Some(n) = self.block.number.take() {
             self.block.empty_before = n.empty_after;
@@ -368,7 +372,9 @@ impl Demuxer {
         }
         let end = self.lines.offset();
         match self.flavour {
-            Flavour::Srt if self.cues.is_empty() => self.fail(0, "", ErrorKind::Malformed("no cue")),
+            Flavour::Srt if self.cues.is_empty() && self.content => {
+                self.fail(0, "", ErrorKind::Malformed("no cue"))
+            }
             Flavour::Vtt if self.block.head == Head::Start => self.fail(end, "", ErrorKind::Truncated),
             _ => {}
         }
@@ -565,7 +571,7 @@ mod tests {
             ]
         );
         assert_eq!(read(Flavour::Srt, b"1\r\nno", 3).2, Some(ErrorKind::Malformed("no cue")));
-        assert_eq!(read(Flavour::Srt, b"", 3).2, Some(ErrorKind::Malformed("no cue")));
+        assert_eq!(read(Flavour::Srt, b"\r\n", 3), Seen::default(), "nothing is a file of no cues");
     }
 
     #[test]
