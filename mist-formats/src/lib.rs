@@ -5,8 +5,12 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod ac3;
+pub mod adts;
 pub mod amf;
 pub mod flv;
+mod frames;
+pub mod mp3;
 pub mod ts;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
@@ -15,4 +19,4 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT];

@@ -16,6 +16,12 @@ use std::sync::Arc;
 /// Bytes of a file's start that are enough to recognise it.
 const HEAD: usize = 4096;
 
+/// A fuzzer's file without a whole run of frames at its start; its extension tells what it was.
+const DAMAGED: &str = "mp3/fzc-mpg321-2016-05-14T21-39-25.656643.mp3";
+
+/// Formats without times in their files: what comes back is counted, so that a source's pauses are lost.
+const UNTIMED: [&str; 3] = ["MP3", "ADTS", "ANNEXB"];
+
 fn extension(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(_, e)| e)
 }
@@ -109,7 +115,7 @@ fn files_are_recognised_by_their_own_format_only() {
             assert!(named || def.id == "TS", "{} taken for {}", t.path, def.id);
         }
         for def in FORMATS {
-            if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) {
+            if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) && t.path != DAMAGED {
                 assert_eq!(found.map(|d| d.id), Some(def.id), "{}", t.path);
             }
         }
@@ -181,8 +187,9 @@ fn what_is_muxed_comes_back() {
                     assert_eq!(a.len(), b.len(), "{at}: packets");
                     for (a, b) in a.iter().zip(b) {
                         let off = |x: Timestamp, y: Timestamp| ((x - from) - (y - to)).abs();
-                        assert!(off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
-                        assert!(off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
+                        let timed = !UNTIMED.contains(&def.id);
+                        assert!(!timed || off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
+                        assert!(!timed || off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
                         assert!(a.key == b.key || info.codec.kind() != Kind::Video, "{at}: {a:?} {b:?}");
                         // Not assert_eq: it would print the payload.
                         assert!(bare(info.codec, &a.data) == bare(info.codec, &b.data), "{at}: {a:?} {b:?}");
