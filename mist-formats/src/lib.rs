@@ -8,6 +8,7 @@
 pub mod ac3;
 pub mod adts;
 pub mod amf;
+pub mod annexb;
 pub mod flv;
 mod frames;
 pub mod mp3;
@@ -19,4 +20,5 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT];
+pub static FORMATS: &[&FormatDef] =
+    &[&flv::FORMAT, &ts::FORMAT, &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT, &annexb::FORMAT];

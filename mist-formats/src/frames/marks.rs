@@ -5,7 +5,7 @@ use mist_core::time::{Duration, Timestamp};
 
 /// Times and offsets of frames, at first one a second.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     list: Vec<(Timestamp, u64)>,
     step: Duration,
     /// What is read now isn't joined to what was read before.
@@ -20,7 +20,7 @@ impl Default for Marks {
 
 impl Marks {
     /// Remembers a frame if it is time to.
-    pub(super) fn pass(&mut self, time: Timestamp, offset: u64) {
+    pub(crate) fn pass(&mut self, time: Timestamp, offset: u64) {
         if self.closed || self.list.last().is_some_and(|&(t, o)| time < t + self.step || offset <= o) {
             return;
         }
@@ -36,21 +36,21 @@ impl Marks {
     }
 
     /// The last place at or before a time, or the first one of all.
-    pub(super) fn before(&self, to: Timestamp) -> Option<(Timestamp, u64)> {
+    pub(crate) fn before(&self, to: Timestamp) -> Option<(Timestamp, u64)> {
         let n = self.list.partition_point(|m| m.0 <= to);
         self.list.get(n.saturating_sub(1)).copied()
     }
 
-    pub(super) fn first(&self) -> Option<(Timestamp, u64)> {
+    pub(crate) fn first(&self) -> Option<(Timestamp, u64)> {
         self.list.first().copied()
     }
 
-    pub(super) fn last(&self) -> Option<(Timestamp, u64)> {
+    pub(crate) fn last(&self) -> Option<(Timestamp, u64)> {
         self.list.last().copied()
     }
 
     /// From here on times are estimates: nothing more is remembered.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.closed = true;
     }
 }

@@ -10,18 +10,24 @@
 //! jump, others go on from the last known place.
 
 use bytes::Bytes;
-use mist_core::codec::{Codec, CodecError, CodecErrorKind};
+use mist_core::codec::CodecError;
 use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Node, Want};
-use mist_core::media::{Media, Packet, Params, TrackId, TrackInfo};
+use mist_core::media::Media;
 use mist_core::queue::Queue;
 use mist_core::time::{Duration, Timestamp, Unwrap};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
+mod framing;
 mod marks;
+mod probe;
 mod tags;
 
-use marks::Marks;
+pub(crate) use framing::{Framing, Out};
+pub(crate) use marks::Marks;
+pub(crate) use probe::probe;
+
+use framing::Clock;
+use probe::{free_run, unsupported};
 use tags::Tag;
 
 /// What a file may make us hold or do.
@@ -38,115 +44,10 @@ pub(crate) mod limits {
     pub(super) const MARKS: usize = 4096;
 }
 
-/// The track of a file.
-const TRACK: TrackId = TrackId(1);
 /// Frames whose headers have no bit rate.
 const FREE_FORMAT: ErrorKind = ErrorKind::Unsupported("free format: frames don't tell their length");
 /// The longest header.
 const HEAD: usize = 8;
-
-/// A kind of frames.
-pub(crate) trait Framing: Send + 'static {
-    /// The format.
-    const ID: &'static str;
-    /// Bytes that tell a frame's length, at most 8.
-    const MIN: usize;
-    /// The first byte of every frame.
-    const SYNC: u8;
-    /// A frame's header.
-    type Header: Copy + Send;
-
-    /// Parses the header at the start of `data`.
-    fn parse(data: &[u8]) -> Result<Self::Header, CodecError>;
-    /// Bytes of the frame with its header; more than 0.
-    fn len(h: &Self::Header) -> usize;
-    /// Samples a second.
-    fn rate(h: &Self::Header) -> u32;
-    /// Whether two headers can belong to the same stream.
-    fn like(a: &Self::Header, b: &Self::Header) -> bool;
-    /// Hands out what is in a frame.
-    fn read(&mut self, h: &Self::Header, frame: Bytes, out: &mut Out<'_>);
-
-    /// Looks at the first frame of a file or behind a tag; what it says of itself if it isn't sound but about the file.
-    fn about(&mut self, _h: &Self::Header, _frame: &[u8], _offset: u64) -> Option<String> {
-        None
-    }
-    /// Whether two headers without a length can belong to the same stream.
-    fn free_like(_a: &[u8], _b: &[u8]) -> bool {
-        false
-    }
-    /// A place at or before a time that hasn't been read yet: its time and offset.
-    fn jump(&self, _to: Timestamp, _start: Timestamp) -> Option<(Timestamp, u64)> {
-        None
-    }
-    /// Something was jumped over: counts of frames don't hold any more.
-    fn jumped(&mut self) {}
-}
-
-/// Where frames go.
-pub(crate) struct Out<'a> {
-    offset: u64,
-    out: &'a mut VecDeque<(u64, Demuxed)>,
-    clock: &'a mut Clock,
-}
-
-impl Out<'_> {
-    /// Where the frame lies.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// A description that holds from the next packet on.
-    pub(crate) fn describe(&mut self, codec: Codec, init: Bytes, params: Params) {
-        let info = TrackInfo::new(TRACK, codec, init, params);
-        self.out.push_back((self.offset, Demuxed::Media(Media::Track(Arc::new(info)))));
-    }
-
-    /// A packet whose payload lies `at` bytes behind the frame's start. `duration` is zero unless it is shorter than its
-    /// samples.
-    pub(crate) fn packet(&mut self, at: usize, data: Bytes, samples: u32, duration: Duration) {
-        let dts = self.clock.now();
-        let packet = Packet { track: TRACK, dts, cts: Duration::ZERO, duration, key: true, data };
-        self.out.push_back((self.offset + at as u64, Demuxed::Media(Media::Packet(packet))));
-        self.clock.samples += u64::from(samples);
-    }
-
-    /// Samples that can't be handed out.
-    pub(crate) fn skip(&mut self, samples: u32) {
-        self.clock.samples += u64::from(samples);
-    }
-
-    /// Trouble that is survived.
-    pub(crate) fn problem(&mut self, format: &'static str, kind: ErrorKind) {
-        let e = FormatError { format, offset: self.offset, path: "frame", kind };
-        self.out.push_back((self.offset, Demuxed::Problem(e)));
-    }
-}
-
-/// Counts samples.
-#[derive(Debug, Clone, Copy, Default)]
-struct Clock {
-    base: Timestamp,
-    samples: u64,
-    rate: u32,
-}
-
-impl Clock {
-    fn now(&self) -> Timestamp {
-        self.base + Duration::from_rate(i64::try_from(self.samples).unwrap_or(i64::MAX), self.rate)
-    }
-
-    fn set(&mut self, to: Timestamp) {
-        (self.base, self.samples) = (to, 0);
-    }
-
-    fn at_rate(&mut self, rate: u32) {
-        if rate != self.rate {
-            self.set(self.now());
-            self.rate = rate;
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -588,67 +489,4 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
     fn want_nodes(&mut self) {
         self.nodes = true;
     }
-}
-
-/// How sure it is that a file that starts so consists of these frames.
-pub(crate) fn probe<F: Framing>(head: &[u8]) -> u8 {
-    let mut at = 0usize;
-    let mut tagged = false;
-    while let Some(len) = head.get(at..).and_then(tags::id3v2) {
-        at = at.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
-        tagged = true;
-    }
-    let Some(rest) = head.get(at..).filter(|r| !r.is_empty()) else { return 0 };
-    let zeros = rest.iter().take_while(|&&b| b == 0).count();
-    let rest = rest.get(zeros..).unwrap_or_default();
-    match run::<F>(rest) {
-        (4.., _) => 220,
-        (3, _) => 200,
-        (2, _) => 150,
-        (1, true) => 100,
-        _ => {
-            let places = memchr::memchr_iter(F::SYNC, rest).filter_map(|i| rest.get(i..));
-            if tagged && places.clone().any(|r| run::<F>(r).0 >= 3) {
-                90
-            } else if rest.first() == Some(&F::SYNC)
-                && places.take(limits::FREE_TRIES as usize).any(free_run::<F>)
-            {
-                60
-            } else {
-                0
-            }
-        }
-    }
-}
-
-/// Whether three frames that don't tell their length follow one another from the start of some bytes.
-fn free_run<F: Framing>(b: &[u8]) -> bool {
-    let like = |at: usize| b.get(at..).is_some_and(|next| F::free_like(b, next));
-    // Frames differ by the padding of a slot.
-    let run = |len: usize| {
-        like(len) && (0..=4).any(|pad| like(2 * len + pad) || like((2 * len).saturating_sub(pad)))
-    };
-    F::parse(b).is_err_and(unsupported) && (F::MIN + 1..limits::FREE_FRAME).any(run)
-}
-
-fn unsupported(e: CodecError) -> bool {
-    e.kind == CodecErrorKind::Unsupported
-}
-
-/// Heads of frames in a row at the start of some bytes, and whether the last frame ends with them, or before a tag.
-fn run<F: Framing>(mut at: &[u8]) -> (u32, bool) {
-    let mut last: Option<F::Header> = None;
-    let mut n = 0;
-    while let Ok(h) = F::parse(at) {
-        if last.is_some_and(|l| !F::like(&l, &h)) {
-            return (n, false);
-        }
-        n += 1;
-        last = Some(h);
-        match at.get(F::len(&h).max(1)..) {
-            Some(next) => at = next,
-            None => return (n, false),
-        }
-    }
-    (n, n > 0 && (at.is_empty() || tags::begins(at)))
 }
