@@ -9,10 +9,14 @@ pub mod ac3;
 pub mod adts;
 pub mod amf;
 pub mod annexb;
+pub mod dtsc;
 pub mod flv;
 mod frames;
+pub mod mkv;
 pub mod mp3;
+pub mod mp4;
 pub mod ts;
+pub mod wav;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -20,5 +24,13 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] =
-    &[&flv::FORMAT, &ts::FORMAT, &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT, &annexb::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[
+    &flv::FORMAT,
+    &ts::FORMAT,
+    &wav::FORMAT,
+    &dtsc::FORMAT,
+    &mp3::FORMAT,
+    &adts::FORMAT,
+    &ac3::FORMAT,
+    &annexb::FORMAT,
+];
