@@ -6,10 +6,12 @@
 )]
 
 pub mod amf;
+pub mod dtsc;
 pub mod flv;
 pub mod mkv;
 pub mod mp4;
 pub mod ts;
+pub mod wav;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -17,4 +19,7 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT];
+#[rustfmt::skip]
+pub static FORMATS: &[&FormatDef] = &[
+    &flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mkv::FORMAT, &mp4::FORMAT,
+];

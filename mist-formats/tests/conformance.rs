@@ -4,8 +4,9 @@ mod common;
 
 use bytes::Bytes;
 use common::{Demux, Truth, demux, go_on, run, truths};
-use mist_core::codec::{Codec, h264, hevc, nal};
-use mist_core::format::Demuxed;
+use mist_core::codec::aac::{Adts, Asc};
+use mist_core::codec::{Codec, ac3, h264, hevc, nal, packet_duration};
+use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::gather::Gather;
 use mist_core::media::{Kind, Packet, TrackInfo};
 use mist_core::registry::{FormatDef, choose, probe};
@@ -105,8 +106,9 @@ fn files_are_recognised_by_their_own_format_only() {
         let found = probe(FORMATS, &data[..data.len().min(HEAD)]);
         if let Some(def) = found {
             let named = def.extensions.contains(&extension(&t.path));
-            // Transport streams go by many names in segments.
-            assert!(named || def.id == "TS", "{} taken for {}", t.path, def.id);
+            // Segments go by many names, and this is a WAVE file with MP3 inside.
+            let misnamed = t.path == "wav/getid3-divx311-riff-id32.mp3";
+            assert!(named || ["TS", "MP4"].contains(&def.id) || misnamed, "{} taken for {}", t.path, def.id);
         }
         for def in FORMATS {
             if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) {
@@ -124,16 +126,24 @@ fn bare(codec: Codec, data: &Bytes) -> Vec<Vec<u8>> {
         _ => true,
     };
     match codec {
-        Codec::H264 | Codec::Hevc => nal::units(data).filter(keep).map(<[u8]>::to_vec).collect(),
+        // Zeros behind a unit are lost between start codes.
+        Codec::H264 | Codec::Hevc => {
+            let used = |n: &[u8]| n.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+            nal::units(data).filter(keep).map(|n| n[..used(n)].to_vec()).collect()
+        }
         _ => vec![data.to_vec()],
     }
 }
 
-/// Muxes in the order of decoding and demuxes what came of it.
-fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) -> Demux {
+/// Muxes in the order of decoding and demuxes what came of it. `None` where the container can't carry these tracks:
+/// a codec's name doesn't say everything.
+fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) -> Option<Demux> {
     let mut m = (def.muxer.unwrap())();
     let mut out = Gather::new();
-    m.start(tracks, None, &mut out).unwrap();
+    match m.start(tracks, None, &mut out) {
+        Err(e) if matches!(e.kind, ErrorKind::Unsupported(_)) => return None,
+        done => done.unwrap(),
+    }
     for p in packets {
         m.packet(p, &mut out).unwrap();
     }
@@ -144,7 +154,33 @@ fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) ->
         file[at..at + p.data.len()].copy_from_slice(&p.data);
     }
     assert_eq!(probe(FORMATS, &file[..file.len().min(HEAD)]).map(|d| d.id), Some(def.id));
-    demux(def, &file.into(), 1 << 16)
+    Some(demux(def, &file.into(), 1 << 16))
+}
+
+/// Formats that store no times: what they hold begins at 0 and has no gaps.
+const TIMELESS: &[&str] = &["WAV"];
+
+/// Formats whose clock has no sign: what is before 0 is written as 0.
+const UNSIGNED: &[&str] = &["FLV"];
+
+/// Codecs whose payload can be cut between any two samples: containers may do so elsewhere.
+fn is_samples(codec: Codec) -> bool {
+    matches!(codec, Codec::Pcm | Codec::PcmFloat | Codec::Alaw | Codec::Ulaw)
+}
+
+/// The same samples, beginning and ending at the same times.
+fn same_samples(at: &str, info: &TrackInfo, a: &[&Packet], b: &[&Packet], from: Timestamp, to: Timestamp) {
+    let all = |v: &[&Packet]| v.iter().flat_map(|p| p.data.to_vec()).collect::<Vec<_>>();
+    let end = |v: &[&Packet]| v.last().map(|p| p.dts + packet_duration(info, &p.data).unwrap());
+    assert!(all(a) == all(b), "{at}: samples");
+    let (a, b) = (end(a).unwrap() - from, end(b).unwrap() - to);
+    assert!((a - b).abs() <= Duration::from_millis(1), "{at}: ends at {a:?}, {b:?}");
+}
+
+/// Whether AAC can have ADTS headers: not with object types above 4 or with loudspeakers listed one by one.
+fn has_adts(t: &TrackInfo) -> bool {
+    t.codec != Codec::Aac
+        || Asc::parse(&t.init).is_ok_and(|a| a.channel_config != 0 && Adts::build(&a, 1).is_ok())
 }
 
 #[test]
@@ -156,6 +192,10 @@ fn what_is_muxed_comes_back() {
             for t in own(source) {
                 let got = demux(source, &t.read().unwrap(), 1 << 16);
                 let tracks = choose(codecs, &got.last());
+                // ADTS, in which TS carries AAC, has no place for some of its configurations.
+                if ["TS"].contains(&def.id) && !tracks.iter().all(|t| has_adts(t)) {
+                    continue;
+                }
                 // Changes in mid-stream are for tests of their own.
                 if tracks.is_empty() || got.tracks.len() != got.last().len() {
                     continue;
@@ -170,19 +210,40 @@ fn what_is_muxed_comes_back() {
                     continue;
                 }
                 packets.sort_by_key(|p| p.dts);
-                let back = round_trip(def, &tracks, &packets);
+                // Half a frame at the end of a file is no packet where frames are looked for.
+                let cut = |p: &Packet| ac3::Header::parse(&p.data).is_ok_and(|h| h.frame_len > p.data.len());
+                packets
+                    .retain(|p| !tracks.iter().any(|t| t.id == p.track && t.codec == Codec::Ac3) || !cut(p));
+                if packets.is_empty() {
+                    continue;
+                }
+                let first = packets.first().map_or(Timestamp::ZERO, |p| p.dts);
+                if UNSIGNED.contains(&def.id) && first < Timestamp::ZERO {
+                    packets.iter_mut().for_each(|p| p.dts += Timestamp::ZERO - first);
+                }
+                let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
-                let (from, to) = (packets[0].dts, back.packets.iter().map(|p| p.dts).min().unwrap());
-                for info in &tracks {
+                let first = back.packets.iter().map(|p| p.dts).min();
+                let (from, to) = (packets[0].dts, first.expect(&t.path));
+                for (i, info) in tracks.iter().enumerate() {
+                    // Several tracks of one codec keep their order.
+                    let nth = tracks.iter().take(i).filter(|t| t.codec == info.codec).count();
                     let at = format!("{} {:?} in {}", t.path, info.codec, def.id);
-                    let other = back.last().into_iter().find(|t| t.codec == info.codec).expect(&at);
+                    let other =
+                        back.last().into_iter().filter(|t| t.codec == info.codec).nth(nth).expect(&at);
                     let a: Vec<_> = packets.iter().filter(|p| p.track == info.id).collect();
                     let b = back.of(other.id);
+                    if is_samples(info.codec) {
+                        same_samples(&at, info, &a, &b, from, to);
+                        continue;
+                    }
                     assert_eq!(a.len(), b.len(), "{at}: packets");
                     for (a, b) in a.iter().zip(b) {
                         let off = |x: Timestamp, y: Timestamp| ((x - from) - (y - to)).abs();
-                        assert!(off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
-                        assert!(off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
+                        if !TIMELESS.contains(&def.id) {
+                            assert!(off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
+                            assert!(off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
+                        }
                         assert!(a.key == b.key || info.codec.kind() != Kind::Video, "{at}: {a:?} {b:?}");
                         // Not assert_eq: it would print the payload.
                         assert!(bare(info.codec, &a.data) == bare(info.codec, &b.data), "{at}: {a:?} {b:?}");
