@@ -24,13 +24,8 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
+#[rustfmt::skip]
 pub static FORMATS: &[&FormatDef] = &[
-    &flv::FORMAT,
-    &ts::FORMAT,
-    &wav::FORMAT,
-    &dtsc::FORMAT,
-    &mp3::FORMAT,
-    &adts::FORMAT,
-    &ac3::FORMAT,
-    &annexb::FORMAT,
+    &flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mkv::FORMAT, &mp4::FORMAT,
+    &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT, &annexb::FORMAT,
 ];
