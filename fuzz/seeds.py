@@ -96,6 +96,44 @@ save("dtsh", "tables", dt(b"DTSC", packed(more)))
 exact = {**tables, "remainders": b"\0\0\x05\xff\xff\xfb" * 2}
 save("dtsh", "exact", dt(b"DTSC", packed({**more, "tracks": {"v": {**exact, **tracks["v"]}}})))
 
+
+
+def mpeg_audio(layer3, frames, rate=9):
+    """Silent frames at 44.1 kHz in stereo."""
+    head = bytes([0xFF, 0xFB if layer3 else 0xFD, rate << 4, 0x64])
+    kbit = ([32, 40, 48, 56, 64, 80, 96, 112, 128] if layer3 else [32, 48, 56, 64, 80, 96, 112, 128, 160])[rate - 1]
+    return (head + bytes(144000 * kbit // 44100 - 4)) * frames
+
+
+def adts(payloads, blocks=1, crc=False):
+    out = b""
+    for p in payloads:
+        size = len(p) + (9 if crc else 7)
+        out += bytes([0xFF, 0xF0 if crc else 0xF1, 0x50, 0x80 | size >> 11, size >> 3 & 255, (size & 7) << 5 | 31, 0xFC | blocks - 1])
+        out += (b"\0\0" if crc else b"") + p
+    return out
+
+
+id3 = b"ID3\x04\0\0\0\0\0\x3fPRIV\0\0\0\x35\0\0com.apple.streaming.transportStreamTimestamp\0" + bytes(5) + b"\x0d\xbd\x58"
+xing = bytearray(mpeg_audio(True, 1))
+xing[36:48] = b"Xing\0\0\0\x07\0\0\0\x05"
+xing[48:52] = struct.pack(">I", 6 * len(xing))
+tags = b"APETAGEX\xd0\x07\0\0\x20\0\0\0\0\0\0\0\0\0\0\x80" + bytes(8) + b"LYRICSBEGINx" + b"TAG" + bytes(125)
+raw = {
+    "mp3": id3 + xing + mpeg_audio(True, 5, 5) + b"\xffnoise" + mpeg_audio(True, 4, 1) + tags,
+    "mp2": mpeg_audio(False, 4, 3),
+    "free": b"".join(b"\xff\xfb\0\x64" + bytes(96) for _ in range(5)),
+    "adts": id3 + adts([b"\x21\x10\x04", b"\x21\x10\x04\x05", b"\x21"]) + b"\0\0x" + adts([b"\x21\x10"] * 4),
+    "adts-blocks": adts([b"\0\x09\0\0" + b"\x21" * 12 + b"\0\0"] * 4, 2, True),
+    "ac3": b"".join(b"\x0b\x77\0\0\0\x40\x2f\x84" + bytes(120) for _ in range(4)),
+    "h264": bytes.fromhex("00000001 09f0 00000001 6764001facb402802dd0800000030080000018078c1950 00000001 68ee3cb0 00000001 0605 0180 000001 65888400aa")
+    + b"".join(bytes.fromhex("00000001 09f0 000001 419a") + bytes([n * 16, 0x11, 0x22]) for n in range(12)),
+    "hevc": bytes.fromhex("00000001 40010c01ffff01600000030090000003000003005a959809 00000001 42010101600000030090000003000003005aa006b201e1d796566924cae68080000003008000000f04 00000001 4401c172b46240")
+    + b"".join(bytes.fromhex("00000001 2601af0a") if n % 5 == 0 else bytes.fromhex("00000001 0201d0") + bytes([n * 8, 0x77]) for n in range(12)),
+}
+for name, data in raw.items():
+    of = {"mp3": "mp3", "mp2": "mp3", "free": "mp3", "adts": "adts", "adts-blocks": "adts", "ac3": "ac3"}.get(name, "annexb")
+    save("demux", name, bytes([number(f"{of}::FORMAT"), 61]) + data)
 srt = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>a</i>\r\n\r\n2\n00:00:00.5 --> 00:00:04,000 X1:1\nb\n\n7\n\nc\nx --> y\n"
 vtt = ("WEBVTT - x\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:90000\n\nSTYLE\n::cue {}\n\nNOTE n\n\nid\n00:01.000 --> 00:02.000 line:0\n"
        "<v A>b &amp;\nc\n00:03.000 --> 00:04.000\nd\n")
