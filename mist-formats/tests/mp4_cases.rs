@@ -138,7 +138,7 @@ fn boxes_that_lie_about_their_size() {
         }
     }
     let stbl = sound.windows(4).position(|w| w == b"stbl").unwrap() - 4;
-    let mut file = sound.clone();
+    let mut file = sound;
     file[stbl..stbl + 4].copy_from_slice(&0x00ff_ffffu32.to_be_bytes());
     let got = demux(&file, 64);
     assert_eq!((got.packets.len(), got.problems.len()), (10, 1));

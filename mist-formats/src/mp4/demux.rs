@@ -208,9 +208,9 @@ impl Demuxer {
         }
         self.known = true;
         match &head.kind {
-            b"moov" if self.waiting => Ok(self.samples()),
+            // First what is described already.
+            b"moov" | b"moof" if self.waiting => Ok(self.samples()),
             b"moov" => self.whole(head, limits::MOOV, "moov", Self::moov),
-            b"moof" if self.waiting => Ok(self.samples()),
             b"moof" if self.moov.is_none() => {
                 Err(error(self.pos, "moof", ErrorKind::Malformed("fragment without a moov before it")))
             }
