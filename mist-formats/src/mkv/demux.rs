@@ -677,6 +677,13 @@ impl Demuxer {
     fn frame(&mut self) {
         let Some(mut p) = self.pending.take() else { return };
         let Some((data, offset)) = p.frames.pop_front() else { return };
+        // Empty frames in laces would make much out of little.
+        if data.is_empty() && p.laced {
+            if !p.frames.is_empty() {
+                self.pending = Some(p);
+            }
+            return;
+        }
         let Some(t) = self.tracks.get_mut(p.track) else { return };
         let data = match t.canonical(data, &p.beside) {
             Ok(d) => d,
