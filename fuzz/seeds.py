@@ -113,7 +113,7 @@ def ebml(doc):
 
 
 def entry(track, codec, *more):
-    return el(0xAE, num(0xD7, track), el(0x86, codec), *more)
+    return el(0xAE, num(0xD7, track), num(0x83, {b"V": 1, b"A": 2, b"S": 17}[codec[:1]]), el(0x86, codec), *more)
 
 
 def block(track, time, payload, flags=0x80, simple=True):
