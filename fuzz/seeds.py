@@ -145,7 +145,7 @@ cues = el(0x1C53BB6B, *(el(0xBB, num(0xB3, n * 160), el(0xB7, num(0xF7, 1), num(
 head = el(0x114D9B74, el(0x4DBB, el(0x53AB, b"\x1c\x53\xbb\x6b"), el(0x53AC, struct.pack(">I", len(info + pieces) + 31 + 2 * len(cluster(160))))))
 # The head's positions take it to be 31 bytes long.
 head += el(0xEC, bytes(31 - len(head) - 5)) if len(head) < 26 else b""
-mkv = bytes([number("mkv"), 61])
+mkv = bytes([number("mkv::FORMAT"), 61])
 save("demux", "mkv-cues", mkv + ebml(b"matroska") + el(0x18538067, head, info, pieces, cluster(0), cluster(160), cues))
 save("demux", "mkv-live", mkv + ebml(b"webm") + el(0x18538067, info, pieces, cluster(0, True), cluster(160, True), unknown=True))
 pcm = entry(1, b"A_PCM/INT/LIT", sound)
