@@ -38,6 +38,7 @@ mod headers;
 mod lacing;
 mod nodes;
 mod reorder;
+mod resync;
 pub mod schema;
 mod seek;
 mod track;
