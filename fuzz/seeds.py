@@ -5,6 +5,7 @@ import pathlib
 import re
 import struct
 import sys
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent
 CLIPS = ROOT.parent / "tests/media"
@@ -19,10 +20,10 @@ def save(target, name, data):
     (folder / name).write_bytes(data)
 
 
-def number(folder):
+def number(name):
     """What picks a format: its place in the registry."""
     registry = (ROOT.parent / "mist-formats/src/lib.rs").read_text().split("FORMATS: &[&FormatDef] =")[1]
-    return [f.split("::")[0].strip(" \n&[,") for f in registry.split("FORMAT")].index(folder)
+    return re.findall(r"&(\w+::\w+)", registry).index(name)
 
 
 for name, text in {"names": "Live+Wild_Card 1", "push": "push://[2001:db8::1]/64@secret", "cidr": "push://10.0.0.0/8@a@b",
@@ -86,17 +87,74 @@ header = dt(b"DTSC", packed({"live": 1, "version": 4, "tracks": tracks}))
 media = b"".join(dt(b"DTP2", struct.pack(">IQ", 1 + n % 2, n * 40) + packed({"offset": 40, "keyframe": 1, "data": b"x" * 9})) for n in range(6))
 old = dt(b"DTPD", packed({"trackid": 1, "time": 400, "data": b"old"}))
 hello = dt(b"DTCM", packed({"cmd": b"hi"}))
-save("demux", "dtsc", bytes([number("dtsc"), 9]) + hello + header + media + header + old)
+save("demux", "dtsc", bytes([number("dtsc::FORMAT"), 9]) + hello + header + media + header + old)
 tables = {"fragments": struct.pack(">IBII", 80, 1, 1, 18), "keys": struct.pack(">Q3sIHQ", 100, b"\0\0\x50", 1, 2, 0),
           "keysizes": struct.pack(">I", 18), "parts": b"\0\0\x09\0\0\x28\0\0\x28" * 2}
 more = {"vod": 1, "version": 4, "sourcesize": 1000, "sourcetime": 5, "timezero": -40, "tracks": {"v": {**tables, **tracks["v"]}}}
-save("demux", "dtsc-tables", bytes([number("dtsc"), 61]) + dt(b"DTSC", packed({**more, "moreheader": 0})) + media)
-save("demux", "dtsc-more", bytes([number("dtsc"), 61]) + dt(b"DTSC", packed({"moreheader": 34})) + header + media)
+save("demux", "dtsc-tables", bytes([number("dtsc::FORMAT"), 61]) + dt(b"DTSC", packed({**more, "moreheader": 0})) + media)
+save("demux", "dtsc-more", bytes([number("dtsc::FORMAT"), 61]) + dt(b"DTSC", packed({"moreheader": 34})) + header + media)
 save("dtsh", "tables", dt(b"DTSC", packed(more)))
 exact = {**tables, "remainders": b"\0\0\x05\xff\xff\xfb" * 2}
 save("dtsh", "exact", dt(b"DTSC", packed({**more, "tracks": {"v": {**exact, **tracks["v"]}}})))
 
 
+def el(code, *parts, unknown=False):
+    """An EBML element: its id, a size of four bytes, and its data."""
+    data = b"".join(parts)
+    size = b"\xff" if unknown else struct.pack(">I", 0x10000000 | len(data))
+    return code.to_bytes((code.bit_length() + 7) // 8, "big") + size + data
+
+
+def num(code, value):
+    return el(code, value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big"))
+
+
+def ebml(doc):
+    return el(0x1A45DFA3, num(0x42F7, 1), num(0x42F2, 4), num(0x42F3, 8), el(0x4282, doc), num(0x4285, 2))
+
+
+def entry(track, codec, *more):
+    return el(0xAE, num(0xD7, track), num(0x83, {b"V": 1, b"A": 2, b"S": 17}[codec[:1]]), el(0x86, codec), *more)
+
+
+def block(track, time, payload, flags=0x80, simple=True):
+    return el(0xA3 if simple else 0xA1, bytes([0x80 | track]) + struct.pack(">hB", time, flags) + payload)
+
+
+def nal(*data):
+    return struct.pack(">I", len(data)) + bytes(data)
+
+
+avcc = bytes([1, 77, 0, 30, 0xFF, 0xE1, 0, 8, 0x67, 77, 0, 30, 0xDA, 2, 0x80, 0x96, 1, 0, 2, 0x68, 0xCE])
+video = el(0xE0, num(0xB0, 64), num(0xBA, 48), num(0x54B0, 64), num(0x54BA, 36), el(0x55B0, num(0x55BB, 1), num(0x55B9, 2)))
+sound = el(0xE1, el(0xB5, struct.pack(">f", 48000)), num(0x9F, 2), num(0x6264, 16))
+pieces = el(0x1654AE6B, entry(1, b"V_MPEG4/ISO/AVC", el(0x63A2, avcc), num(0x23E383, 40_000_000), video),
+            entry(2, b"A_OPUS", el(0x63A2, b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0"), num(0x56AA, 6_500_000), num(0x56BB, 80_000_000), sound),
+            entry(3, b"S_TEXT/WEBVTT", el(0x22B59D, b"de-CH")))
+info = el(0x1549A966, num(0x2AD7B1, 1_000_000), el(0x4489, struct.pack(">f", 400)))
+
+
+def cluster(at, unknown=False):
+    group = el(0xA0, block(3, 0, b"text", 0, False), num(0x9B, 30), el(0x75A1, el(0xA6, el(0xA5, b"line:0\nid"))))
+    padded = el(0xA0, block(2, 60, b"\xfc\1", 0, False), num(0x75A2, 13_500_000), num(0xFB, 1))
+    pictures = b"".join(block(1, t, nal(0x65 if t == 0 else 0x41, t & 255, 9), 0x80 if t == 0 else 0) for t in (0, 120, 40, 80))
+    return el(0x1F43B675, num(0xE7, at), pictures, block(2, 0, b"\xfc\2\3"), group, padded, unknown=unknown)
+
+
+cues = el(0x1C53BB6B, *(el(0xBB, num(0xB3, n * 160), el(0xB7, num(0xF7, 1), num(0xF1, len(info + pieces) + 31 + n * len(cluster(160))))) for n in (0, 1)))
+head = el(0x114D9B74, el(0x4DBB, el(0x53AB, b"\x1c\x53\xbb\x6b"), el(0x53AC, struct.pack(">I", len(info + pieces) + 31 + 2 * len(cluster(160))))))
+# The head's positions take it to be 31 bytes long.
+head += el(0xEC, bytes(31 - len(head) - 5)) if len(head) < 26 else b""
+mkv = bytes([number("mkv::FORMAT"), 61])
+save("demux", "mkv-cues", mkv + ebml(b"matroska") + el(0x18538067, head, info, pieces, cluster(0), cluster(160), cues))
+save("demux", "mkv-live", mkv + ebml(b"webm") + el(0x18538067, info, pieces, cluster(0, True), cluster(160, True), unknown=True))
+pcm = entry(1, b"A_PCM/INT/LIT", sound)
+mp3 = entry(2, b"A_MPEG/L3", num(0x23E383, 24_000_000), el(0x6D80, el(0x6240, el(0x5034, num(0x4254, 3), el(0x4255, b"\xff\xfb")))))
+srt = entry(3, b"S_TEXT/UTF8", el(0x6D80, el(0x6240, num(0x5032, 3), el(0x5034, num(0x4254, 0)))))
+locked = entry(4, b"V_VP9", el(0x6D80, el(0x6240, num(0x5033, 1), el(0x5035, num(0x47E1, 5)))))
+laces = el(0x1F43B675, num(0xE7, 5), block(1, 0, b"\1\2\1\2\3\4", 0x82), block(1, 9, b"\1\x82\1\2\3\4", 0x86), block(1, 18, b"\1\1\2\3\4", 0x84),
+           block(2, 3, b"\2\3\2abcdefgh", 2), block(2, 99, b"\2\x83\xbeabcdefgh", 6), block(3, 1, zlib.compress(b"hello" * 9)), block(4, 1, b"x"))
+save("demux", "mkv-laces", mkv + ebml(b"matroska") + el(0x18538067, el(0x1654AE6B, pcm, mp3, srt, locked), laces, b"\1\2\3", laces))
 
 def mpeg_audio(layer3, frames, rate=9):
     """Silent frames at 44.1 kHz in stereo."""
@@ -131,10 +189,15 @@ raw = {
     "hevc": bytes.fromhex("00000001 40010c01ffff01600000030090000003000003005a959809 00000001 42010101600000030090000003000003005aa006b201e1d796566924cae68080000003008000000f04 00000001 4401c172b46240")
     + b"".join(bytes.fromhex("00000001 2601af0a") if n % 5 == 0 else bytes.fromhex("00000001 0201d0") + bytes([n * 8, 0x77]) for n in range(12)),
 }
-formats = re.findall(r"&(\w+)::FORMAT", (ROOT.parent / "mist-formats/src/lib.rs").read_text())
 for name, data in raw.items():
     of = {"mp3": "mp3", "mp2": "mp3", "free": "mp3", "adts": "adts", "adts-blocks": "adts", "ac3": "ac3"}.get(name, "annexb")
-    save("demux", name, bytes([formats.index(of), 61]) + data)
+    save("demux", name, bytes([number(f"{of}::FORMAT"), 61]) + data)
+srt = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>a</i>\r\n\r\n2\n00:00:00.5 --> 00:00:04,000 X1:1\nb\n\n7\n\nc\nx --> y\n"
+vtt = ("WEBVTT - x\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:90000\n\nSTYLE\n::cue {}\n\nNOTE n\n\nid\n00:01.000 --> 00:02.000 line:0\n"
+       "<v A>b &amp;\nc\n00:03.000 --> 00:04.000\nd\n")
+for name, text, fmt in (("srt", srt, "text::SRT"), ("vtt", vtt, "text::VTT")):
+    for coding in ("utf-8", "utf-16"):
+        save("demux", f"{name}-{coding}", bytes([number(fmt), 3]) + text.encode(coding))
 
 frames = b"".join(bytes([flags, 40, 8, 5]) + b"\0\0\0\x01\x65" for flags in (5, 2, 1, 2, 1, 2, 5))
 for n in range(6):
