@@ -5,7 +5,12 @@ use mist_core::codec::Codec;
 use mist_core::registry::{Connector, FormatDef, InputInfo, Method, Slot};
 
 pub mod codecs;
+mod mux;
+mod mux_element;
+mod mux_head;
 pub mod schema;
+
+pub use mux::Muxer;
 
 /// The registry entry.
 pub static FORMAT: FormatDef = FormatDef {
@@ -14,7 +19,7 @@ pub static FORMAT: FormatDef = FormatDef {
     extensions: &["mkv", "webm", "mka", "mk3d", "mks"],
     probe,
     demuxer: None,
-    muxer: None,
+    muxer: Some(|| Box::new(Muxer::new())),
     input: Some(INPUT),
     output: Some(OUTPUT),
 };
@@ -93,6 +98,8 @@ pub mod limits {
     pub const ENCODINGS: usize = 4;
     /// Entries of Cues that are kept; more are thinned out evenly.
     pub const CUES: usize = 1 << 20;
+    /// Cues that are written; more are thinned out evenly.
+    pub const CUES_WRITTEN: usize = 4096;
     /// Bytes in a row without an element that is known.
     pub const SEARCH: u64 = 1 << 20;
 }
