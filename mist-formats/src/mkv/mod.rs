@@ -100,6 +100,9 @@ pub mod limits {
     pub const CUES: usize = 1 << 20;
     /// Cues that are written; more are thinned out evenly.
     pub const CUES_WRITTEN: usize = 4096;
+    /// Clusters whose sizes are kept, to be filled in at the end; with more all sizes stay open. At 48 kHz that is after
+    /// two days, at four bytes each.
+    pub const CLUSTERS_WRITTEN: usize = 1 << 18;
     /// Bytes in a row without an element that is known.
     pub const SEARCH: u64 = 1 << 20;
 }

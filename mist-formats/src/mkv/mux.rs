@@ -1,8 +1,8 @@
 //! Packets to files and live streams.
 //!
 //! The same bytes serve both: sizes of the segment and its clusters are open, and room is kept for what is known at the
-//! end only. [`finish`](mist_core::format::Muxer::finish) writes Cues and says how to patch SeekHead, Duration and the
-//! segment's size; an index gives the duration at once. WebM is what only has codecs that WebM allows, the rest is
+//! end only. [`finish`](mist_core::format::Muxer::finish) writes Cues and says how to patch SeekHead, Duration and all
+//! sizes; an index gives the duration at once, and nothing is remembered for a sink that is a pipe. WebM is what only has codecs that WebM allows, the rest is
 //! Matroska.
 //!
 //! Timestamps have the resolution of the fastest audio track's samples instead of the usual millisecond, so that times
@@ -11,7 +11,9 @@
 //! of video, and when they get too large or long. Their time is a decoding time, so that blocks of reordered
 //! pictures don't lie before it.
 //!
-//! Times before zero can't be said: then all are later by as much as the first needs. Opus times are later by
+//! Times before zero can't be said: then all are later by as much as the first needs. Without an index they also lose the
+//! whole seconds that the first packet is late: who joins a stream after hours wants to see it from the start, and
+//! Chromium waits for hours where pictures of H.264 are reordered. Opus times are later by
 //! CodecDelay, as the standard has it. H.264 and HEVC whose parameter sets change in mid-stream get the new
 //! ones in band, at keyframes; other changes that players have to know before are refused.
 
@@ -32,6 +34,8 @@ use std::sync::Arc;
 
 /// Bytes kept for SeekHead: three entries and a Void.
 const SEEK_ROOM: usize = 80;
+/// Bytes of a cluster's id.
+const CLUSTER_ID: usize = 4;
 /// Bytes after which a cluster is ended.
 const CLUSTER_BYTES: u64 = 5 << 20;
 /// Time after which a cluster is ended.
@@ -57,6 +61,37 @@ struct Cluster {
     time: i64,
     begins: Timestamp,
     bytes: u64,
+}
+
+/// How long clusters are, which follow each other without gaps.
+#[derive(Debug, Default)]
+struct Clusters {
+    /// Where the first begins.
+    first: Option<u64>,
+    /// Bytes of each with its head, but for the last.
+    lengths: Vec<u32>,
+    /// Where the last begins.
+    last: u64,
+    /// There were too many.
+    lost: bool,
+}
+
+impl Clusters {
+    /// Another begins, or the last ends.
+    fn next(&mut self, at: u64) {
+        if self.first.is_none() {
+            self.first = Some(at);
+        } else {
+            match u32::try_from(at - self.last) {
+                Ok(len) if self.lengths.len() < limits::CLUSTERS_WRITTEN => self.lengths.push(len),
+                _ => {
+                    self.lost = true;
+                    self.lengths = Vec::new();
+                }
+            }
+        }
+        self.last = at;
+    }
 }
 
 /// Where keyframes lie: time in ticks and the cluster's offset in the segment.
@@ -103,6 +138,9 @@ pub struct Muxer {
     tracks_at: u64,
     duration_at: u64,
     cluster: Option<Cluster>,
+    /// Nothing can be put over what was written: sizes and cues needn't be remembered.
+    unpatched: bool,
+    clusters: Clusters,
     cues: Cues,
     /// The first and the last time that something is shown.
     shown: Option<(Timestamp, Timestamp)>,
@@ -176,17 +214,27 @@ impl Muxer {
         let near = pts.saturating_sub(dts) <= i16::MAX.into();
         let time = if near { dts.min(pts) } else { pts };
         let at = self.written - self.segment;
+        if !self.unpatched && !self.clusters.lost {
+            self.clusters.next(at);
+        }
         let mut d = Vec::with_capacity(24);
         id(&mut d, ids::CLUSTER);
         d.extend_from_slice(&UNKNOWN);
         uint(&mut d, ids::TIMESTAMP, time.unsigned_abs());
         self.put(&d, out);
         self.cluster = Some(Cluster { time, begins, bytes: 0 });
-        if main && (p.key || !video) {
+        if main && (p.key || !video) && !self.unpatched {
             self.cues.add(pts.unsigned_abs(), at);
         }
         time
     }
+}
+
+/// What brings the first packet to the first second. Whole seconds leave samples where ticks hit them.
+fn start_shift(first: &Packet) -> Duration {
+    let t = first.dts.min(first.pts()).ticks();
+    let earlier = if t < 0 { t } else { t - t % TICKS_PER_SECOND };
+    Duration::from_ticks(earlier.saturating_neg())
 }
 
 /// The parameter sets of init data as NAL units with lengths; `None` for other codecs, whose packets have them.
@@ -293,6 +341,10 @@ impl Muxer {
 }
 
 impl mist_core::format::Muxer for Muxer {
+    fn unpatched(&mut self) {
+        self.unpatched = true;
+    }
+
     fn start(
         &mut self,
         tracks: &[Arc<TrackInfo>],
@@ -375,8 +427,7 @@ impl mist_core::format::Muxer for Muxer {
         let Some(t) = self.tracks.get(n) else { return Ok(()) };
         let key = p.key || t.info.codec.kind() != Kind::Video;
         let delay = t.stored.delay;
-        let first = p.dts.min(p.pts());
-        let shift = self.shift.unwrap_or_else(|| (Timestamp::ZERO - first).max(Duration::ZERO));
+        let shift = self.shift.unwrap_or_else(|| start_shift(p));
         let b = self.body(t, p, key);
         self.shift = Some(shift);
         let pts = self.ticks(p.pts() + shift, delay).max(0);
@@ -422,6 +473,12 @@ impl mist_core::format::Muxer for Muxer {
         if self.segment == 0 {
             return Err(self.error("", ErrorKind::Malformed("finished before its start")));
         }
+        if self.unpatched {
+            return Ok(Vec::new());
+        }
+        if self.cluster.take().is_some() && !self.clusters.lost {
+            self.clusters.next(self.written - self.segment);
+        }
         let mut cues_at = None;
         if !self.cues.points.is_empty() {
             cues_at = Some(self.written - self.segment);
@@ -440,10 +497,19 @@ impl mist_core::format::Muxer for Muxer {
             self.put(&d, out);
         }
         let patch = |offset: u64, data: Vec<u8>| Patch { offset, data: Bytes::from(data) };
-        let mut patches = vec![
-            patch(self.segment - UNKNOWN.len() as u64, wide_size(self.written - self.segment).to_vec()),
-            patch(self.segment, self.seek_head(cues_at)),
-        ];
+        let mut patches = vec![patch(self.segment, self.seek_head(cues_at))];
+        // A segment of a known size may not have clusters of an unknown one.
+        if !self.clusters.lost {
+            let end = wide_size(self.written - self.segment);
+            patches.push(patch(self.segment - UNKNOWN.len() as u64, end.to_vec()));
+            let mut at = self.segment + self.clusters.first.unwrap_or(0);
+            for len in &self.clusters.lengths {
+                let head = (CLUSTER_ID + UNKNOWN.len()) as u64;
+                let size = wide_size(u64::from(*len).saturating_sub(head));
+                patches.push(patch(at + CLUSTER_ID as u64, size.to_vec()));
+                at += u64::from(*len);
+            }
+        }
         if let Some((from, to)) = self.shown {
             let mut d = Vec::new();
             mux_head::duration(&mut d, self.ticks(Timestamp::ZERO + (to - from), 0));
