@@ -4,12 +4,22 @@
 use mist_core::codec::Codec;
 use mist_core::registry::{Connector, FormatDef, InputInfo, Method, Slot};
 
+mod block;
 pub mod codecs;
+mod cues;
+mod demux;
+mod ebml;
+mod encoding;
+mod lacing;
 mod mux;
 mod mux_element;
 mod mux_head;
+mod nodes;
+mod reorder;
 pub mod schema;
+mod track;
 
+pub use demux::Demuxer;
 pub use mux::Muxer;
 
 /// The registry entry.
@@ -18,7 +28,7 @@ pub static FORMAT: FormatDef = FormatDef {
     mime: "video/webm",
     extensions: &["mkv", "webm", "mka", "mk3d", "mks"],
     probe,
-    demuxer: None,
+    demuxer: Some(|| Box::new(Demuxer::new())),
     muxer: Some(|| Box::new(Muxer::new())),
     input: Some(INPUT),
     output: Some(OUTPUT),
@@ -86,6 +96,8 @@ pub mod limits {
     pub const METADATA: u64 = 32 << 20;
     /// Bytes of a SimpleBlock or BlockGroup.
     pub const BLOCK: u64 = 64 << 20;
+    /// Bytes of Tags or Chapters that are shown to tools.
+    pub const SHOWN: u64 = 1 << 20;
     /// Depth of elements in each other.
     pub const DEPTH: u16 = 16;
     /// Tracks of a segment.
@@ -96,6 +108,10 @@ pub mod limits {
     pub const INFLATED: usize = 4 << 20;
     /// Content encodings of a track, one in the other.
     pub const ENCODINGS: usize = 4;
+    /// Bytes that header stripping may have left out of every frame.
+    pub const STRIPPED: usize = 4096;
+    /// Keyframes that are remembered for seeking without Cues.
+    pub const SEEN: usize = 4096;
     /// Entries of Cues that are kept; more are thinned out evenly.
     pub const CUES: usize = 1 << 20;
     /// Cues that are written; more are thinned out evenly.
