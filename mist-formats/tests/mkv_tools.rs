@@ -156,7 +156,7 @@ fn ffprobe_agrees(path: &str, file: &Path, (tracks, packets): &Source) -> bool {
     let rows: Vec<Vec<String>> =
         text(&out.stdout).lines().map(|l| l.split(',').map(str::to_owned).collect()).collect();
     // Times before zero move all.
-    let first = packets.iter().map(|p| p.pts()).min().unwrap().as_secs_f64();
+    let first = packets.iter().map(Packet::pts).min().unwrap().as_secs_f64();
     let probed = rows.iter().map(|r| r[1].parse::<f64>().unwrap()).fold(f64::INFINITY, f64::min);
     for (i, info) in tracks.iter().enumerate() {
         let rows: Vec<_> = rows.iter().filter(|r| r[0] == i.to_string()).collect();
@@ -269,7 +269,8 @@ fn gstreamer_demuxes_it() {
             // One pad at a time, so that one thread writes.
             for (name, kind) in [("d.video_0", Kind::Video), ("d.audio_0", Kind::Audio)] {
                 let Some(t) = source.0.iter().find(|t| t.codec.kind() == kind) else { continue };
-                let args = ["-v", "filesrc", &location, "!", "matroskademux", "name=d", name, "!", "identity"];
+                let args =
+                    ["-v", "filesrc", &location, "!", "matroskademux", "name=d", name, "!", "identity"];
                 let sink = ["silent=false", "!", "fakesink", "sync=false", "async=false"];
                 let Some(out) = run("gst-launch-1.0", &[&args[..], &sink].concat()) else { return };
                 let said = text(&out.stdout);
@@ -409,5 +410,5 @@ fn opus_has_its_delay() {
     let said = text(&out.stdout);
     let ns = u64::from(skip) * 1_000_000_000 / 48_000;
     assert!(said.contains("Codec-inherent delay") || said.contains("Codec delay"), "{said}");
-    assert!(said.contains(&format!("({ns}ns)")) || said.contains(&format!("{:09}", ns)), "{ns} {said}");
+    assert!(said.contains(&format!("({ns}ns)")) || said.contains(&format!("{ns:09}")), "{ns} {said}");
 }
