@@ -539,3 +539,217 @@ impl Muxer {
         Some(to - from)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Demuxer;
+    use super::*;
+    use mist_core::codec::opus::OpusHead;
+    use mist_core::format::{Demuxed, Demuxer as _, IndexEntry, Muxer as _};
+    use mist_core::media::{Colour, Lang, Media, Params, TrackId, Visual};
+
+    fn sound(id: u32, codec: Codec, rate: u32) -> Arc<TrackInfo> {
+        let init = match codec {
+            Codec::Opus => OpusHead::new(2, 312).unwrap().build(),
+            Codec::Aac => Bytes::from_static(&[0x12, 0x10]),
+            _ => Bytes::new(),
+        };
+        let params = Params::Audio { rate, channels: 2, bits: 16 };
+        Arc::new(TrackInfo::new(TrackId(id), codec, init, params))
+    }
+
+    fn picture(id: u32, codec: Codec) -> TrackInfo {
+        TrackInfo::new(
+            TrackId(id),
+            codec,
+            Bytes::new(),
+            Params::Video { width: 720, height: 576, fpks: 25_000 },
+        )
+    }
+
+    fn packet(track: u32, dts: Timestamp, len: usize) -> Packet {
+        let (cts, duration) = (Duration::ZERO, Duration::ZERO);
+        Packet { track: TrackId(track), dts, cts, duration, key: true, data: vec![1; len].into() }
+    }
+
+    fn mux(tracks: &[Arc<TrackInfo>], packets: &[Packet], patched: bool) -> Vec<u8> {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        if !patched {
+            m.unpatched();
+        }
+        m.start(tracks, None, &mut out).unwrap();
+        packets.iter().for_each(|p| m.packet(p, &mut out).unwrap());
+        let patches = m.finish(&mut out).unwrap();
+        assert_eq!(patches.is_empty(), !patched);
+        let mut file = out.to_vec();
+        for p in patches {
+            file[p.offset as usize..][..p.data.len()].copy_from_slice(&p.data);
+        }
+        file
+    }
+
+    fn read(file: &[u8]) -> (Vec<Arc<TrackInfo>>, Vec<Packet>) {
+        let mut d = Demuxer::new();
+        d.push(0, Bytes::copy_from_slice(file));
+        let (mut tracks, mut packets) = (Vec::new(), Vec::new());
+        loop {
+            match d.poll().unwrap() {
+                Demuxed::Media(Media::Track(t)) => tracks.push(t),
+                Demuxed::Media(Media::Packet(p)) => packets.push(p),
+                Demuxed::Need(_) => d.end(),
+                Demuxed::End => return (tracks, packets),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// At the tick of the fastest track every sample has a time of its own.
+    #[test]
+    fn times_of_samples_come_back() {
+        for (codec, rate, samples) in
+            [(Codec::Aac, 44_100, 1024), (Codec::Mp3, 48_000, 1152), (Codec::Mp2, 32_000, 1152)]
+        {
+            let t = [sound(1, codec, rate)];
+            // Three hours in: the whole seconds before are not kept.
+            let first = 10_800 * i64::from(rate);
+            let at = |n: i64| Timestamp::from_rate(first + n * samples, rate);
+            let packets: Vec<_> = (0..400).map(|n| packet(1, at(n), 300)).collect();
+            for patched in [true, false] {
+                let (_, back) = read(&mux(&t, &packets, patched));
+                assert_eq!(back.len(), packets.len());
+                for (n, p) in (0..).zip(&back) {
+                    assert_eq!(p.dts.to_rate(rate), n * samples, "{codec:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_tracks_comes_back() {
+        let colour = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: true };
+        for (sar, rotation) in [((16, 11), 90), ((1, 1), 180), ((2, 1), 270), ((8, 9), 0)] {
+            let mut t = picture(7, Codec::Vp8).with_lang(Lang::new("deu"));
+            t.visual = Visual { sar, colour: Some(colour), rotation };
+            let (tracks, _) = read(&mux(&[Arc::new(t.clone())], &[packet(7, Timestamp::ZERO, 9)], true));
+            assert_eq!((tracks[0].visual, tracks[0].lang, tracks[0].params), (t.visual, t.lang, t.params));
+        }
+        let webm = |tracks: &[Arc<TrackInfo>]| {
+            let f = mux(tracks, &[packet(1, Timestamp::ZERO, 9)], false);
+            memchr::memmem::find(&f[..40], b"webm").is_some()
+        };
+        assert!(webm(&[sound(1, Codec::Opus, 48_000), Arc::new(picture(2, Codec::Vp9))]));
+        assert!(!webm(&[sound(1, Codec::Opus, 48_000), Arc::new(picture(2, Codec::Jpeg))]));
+    }
+
+    /// Blocks reach 32767 ticks from their cluster's time, also where pictures are shown long after they are decoded.
+    #[test]
+    fn clusters_hold_what_sixteen_bits_reach() {
+        let tracks = [Arc::new(picture(1, Codec::Vp8)), sound(2, Codec::Mp3, 48_000)];
+        let mut packets = Vec::new();
+        for n in 0..60 {
+            let at = Timestamp::from_millis(n * 500);
+            let late = Duration::from_millis([0, 2500, 40, 900][n as usize % 4]);
+            packets.push(Packet { cts: late, key: n % 8 == 0, ..packet(1, at, 20) });
+            packets.push(packet(2, at, 300));
+        }
+        let file = mux(&tracks, &packets, true);
+        let (_, back) = read(&file);
+        for id in [1, 2] {
+            let pts = |v: &[Packet]| -> Vec<i64> {
+                v.iter().filter(|p| p.track.0 == id).map(|p| p.pts().as_millis()).collect()
+            };
+            assert_eq!(pts(&back), pts(&packets));
+        }
+    }
+
+    #[test]
+    fn clusters_and_cues_are_bounded() {
+        let mut c = Cues { points: Vec::new(), distance: 10 };
+        for n in 0..100_000u64 {
+            c.add(n * 10, n);
+            assert!(c.points.len() <= limits::CUES_WRITTEN);
+        }
+        assert!(c.points.len() > limits::CUES_WRITTEN / 2 && c.points[0] == (0, 0));
+        assert!(c.points.windows(2).all(|w| w[1].0 - w[0].0 == c.points[1].0));
+        let mut c = Clusters::default();
+        (0..=limits::CLUSTERS_WRITTEN as u64).for_each(|n| c.next(n * 20));
+        assert!(!c.lost && c.lengths.len() == limits::CLUSTERS_WRITTEN);
+        c.next(u64::from(u32::MAX));
+        assert!(c.lost && c.lengths.is_empty());
+    }
+
+    #[test]
+    fn an_index_gives_the_duration_and_times_before_zero_move() {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        let t = [sound(1, Codec::Aac, 48_000)];
+        let packets: Vec<_> = (-1..9).map(|n| packet(1, Timestamp::from_rate(n * 1024, 48_000), 9)).collect();
+        let line = |p: &Packet| IndexEntry {
+            dts: p.dts,
+            cts: p.cts,
+            duration: p.duration,
+            size: p.data.len() as u32,
+            key: true,
+        };
+        let index = Index { tracks: vec![(TrackId(1), packets.iter().map(line).collect())] };
+        m.start(&t, Some(&index), &mut out).unwrap();
+        let ticks = (10.0 * 1024.0 / 48_000.0 * 1e9 / 20_833.0_f64).round();
+        let head = out.to_vec();
+        let mut want = vec![0x44, 0x89, 0x88];
+        want.extend_from_slice(&ticks.to_be_bytes());
+        assert!(memchr::memmem::find(&head, &want).is_some());
+        packets.iter().for_each(|p| m.packet(p, &mut out).unwrap());
+        m.finish(&mut out).unwrap();
+        let (_, back) = read(&out.to_vec());
+        assert_eq!(back[1].dts.to_rate(48_000), 1024);
+    }
+
+    #[test]
+    fn cues_of_text_keep_duration_settings_and_identifier() {
+        let t = TrackInfo::new(TrackId(1), Codec::WebVtt, Bytes::new(), Params::Other);
+        let cue = Cue { id: "7".into(), settings: "line:0".into(), text: "Hello".into() };
+        let p = Packet {
+            duration: Duration::from_millis(1500),
+            data: cue.build(),
+            ..packet(1, Timestamp::from_millis(40), 0)
+        };
+        let webm = mux(&[Arc::new(t.clone())], std::slice::from_ref(&p), true);
+        assert!(memchr::memmem::find(&webm, b"7\nline:0\nHello").is_some());
+        let tracks = [Arc::new(t), sound(2, Codec::Aac, 48_000)];
+        let file = mux(&tracks, &[p], true);
+        assert!(memchr::memmem::find(&file, b"line:0\n7\n").is_some());
+        assert_eq!(read(&file).1[0].duration.as_millis(), 1500);
+    }
+
+    #[test]
+    fn opus_that_ends_early_says_so() {
+        let t = [sound(1, Codec::Opus, 48_000)];
+        // 20 ms of which 5 are heard.
+        let p = Packet {
+            duration: Duration::from_millis(5),
+            data: Bytes::from_static(&[0xfc, 1, 2]),
+            ..packet(1, Timestamp::ZERO, 0)
+        };
+        let (_, back) = read(&mux(&t, &[p], true));
+        assert_eq!((back[0].dts.to_rate(48_000), back[0].duration.as_millis()), (0, 5));
+    }
+
+    #[test]
+    fn changes_in_mid_stream() {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        assert!(m.finish(&mut out).is_err());
+        let vp8 = Arc::new(picture(1, Codec::Vp8));
+        let aac = sound(2, Codec::Aac, 44_100);
+        assert!(m.start(&[Arc::new(picture(1, Codec::Vp6))], None, &mut out).is_err());
+        m.start(&[vp8.clone(), aac.clone()], None, &mut out).unwrap();
+        assert!(m.track(&vp8, &mut out).is_ok() && m.track(&aac, &mut out).is_ok());
+        let larger = Params::Video { width: 1920, height: 1080, fpks: 0 };
+        assert!(m.track(&Arc::new(TrackInfo { params: larger, ..picture(1, Codec::Vp8) }), &mut out).is_ok());
+        let other = TrackInfo { init: Bytes::from_static(&[0x11, 0x90]), ..TrackInfo::clone(&aac) };
+        assert!(m.track(&Arc::new(other), &mut out).is_err());
+        assert!(m.track(&sound(9, Codec::Aac, 44_100), &mut out).is_err());
+        assert!(m.packet(&packet(9, Timestamp::ZERO, 5), &mut out).is_err());
+        let many: Vec<_> = (0..=limits::TRACKS as u32).map(|id| sound(id, Codec::Mp3, 44_100)).collect();
+        assert!(Muxer::new().start(&many, None, &mut out).is_err());
+        assert!(Muxer::new().start(&many[1..], None, &mut out).is_ok());
+    }
+}
