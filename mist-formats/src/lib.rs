@@ -5,11 +5,17 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod ac3;
+pub mod adts;
 pub mod amf;
+pub mod annexb;
 pub mod dtsc;
 pub mod flv;
+mod frames;
 pub mod mkv;
+pub mod mp3;
 pub mod mp4;
+pub mod text;
 pub mod ts;
 pub mod wav;
 
@@ -22,4 +28,6 @@ use mist_core::registry::FormatDef;
 #[rustfmt::skip]
 pub static FORMATS: &[&FormatDef] = &[
     &flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mkv::FORMAT, &mp4::FORMAT,
+    &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT, &annexb::FORMAT,
+    &text::SRT, &text::VTT,
 ];

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Bytes of a file's start that are enough to recognise it.
 const HEAD: usize = 4096;
 
+/// A fuzzer's file without a whole run of frames at its start; its extension tells what it was.
+const DAMAGED: &str = "mp3/fzc-mpg321-2016-05-14T21-39-25.656643.mp3";
+
 fn extension(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(_, e)| e)
 }
@@ -111,7 +114,7 @@ fn files_are_recognised_by_their_own_format_only() {
             assert!(named || ["TS", "MP4"].contains(&def.id) || misnamed, "{} taken for {}", t.path, def.id);
         }
         for def in FORMATS {
-            if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) {
+            if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) && t.path != DAMAGED {
                 assert_eq!(found.map(|d| d.id), Some(def.id), "{}", t.path);
             }
         }
@@ -158,7 +161,7 @@ fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) ->
 }
 
 /// Formats that store no times: what they hold begins at 0 and has no gaps.
-const TIMELESS: &[&str] = &["WAV"];
+const TIMELESS: &[&str] = &["WAV", "MP3", "ADTS", "ANNEXB"];
 
 /// Formats whose clock has no sign: what is before 0 is written as 0.
 const UNSIGNED: &[&str] = &["FLV"];
@@ -181,6 +184,15 @@ fn same_samples(at: &str, info: &TrackInfo, a: &[&Packet], b: &[&Packet], from: 
 fn has_adts(t: &TrackInfo) -> bool {
     t.codec != Codec::Aac
         || Asc::parse(&t.init).is_ok_and(|a| a.channel_config != 0 && Adts::build(&a, 1).is_ok())
+}
+
+/// Subtitle files hold what is shown, in a form of their own, and no gaps.
+fn same_cues(at: &str, all: &[Packet], back: &[Packet]) {
+    assert!(back.len() <= all.len(), "{at}: {} cues of {}", back.len(), all.len());
+    for b in back {
+        let near = |a: &Packet| (a.pts() - b.pts()).abs() <= Duration::from_millis(1);
+        assert!(all.iter().any(near), "{at}: {b:?}");
+    }
 }
 
 #[test]
@@ -229,6 +241,10 @@ fn what_is_muxed_comes_back() {
                     // Several tracks of one codec keep their order.
                     let nth = tracks.iter().take(i).filter(|t| t.codec == info.codec).count();
                     let at = format!("{} {:?} in {}", t.path, info.codec, def.id);
+                    if ["SRT", "VTT"].contains(&def.id) {
+                        same_cues(&at, &packets, &back.packets);
+                        continue;
+                    }
                     let other =
                         back.last().into_iter().filter(|t| t.codec == info.codec).nth(nth).expect(&at);
                     let a: Vec<_> = packets.iter().filter(|p| p.track == info.id).collect();
