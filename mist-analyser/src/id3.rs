@@ -57,6 +57,12 @@ pub(crate) fn fault(data: &[u8]) -> Option<(u64, &'static str)> {
         if id.first() == Some(&b'T') && plain && body.first().is_some_and(|e| *e > 3) {
             return Some((place, "an ID3v2 text of no known encoding"));
         }
+        if id == b"TYER"
+            && body.first() == Some(&0)
+            && !body.iter().skip(1).all(|b| b.is_ascii_digit() || *b == 0)
+        {
+            return Some((place, "a year that is no number in an ID3v2 tag"));
+        }
         at += head + len;
     }
     None

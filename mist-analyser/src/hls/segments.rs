@@ -331,6 +331,9 @@ fn timing(p: &mut Pipe, l: &mut List, dts: Timestamp, key: bool, at: Option<u64>
 
 /// A segment lasted until the next one began.
 fn lengths(l: &List, s: &Segment, actual: Duration, at: Timestamp, found: &mut Vec<Problem>) {
+    if s.duration <= Duration::ZERO {
+        return; // that it has no duration was said
+    }
     let off = actual - s.duration;
     let (is, says) = (actual.as_secs_f64(), s.duration.as_secs_f64());
     if actual < Duration::ZERO || off > s.duration + Duration::from_secs(1) {
