@@ -5,6 +5,7 @@ import pathlib
 import re
 import struct
 import sys
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent
 CLIPS = ROOT.parent / "tests/media"
@@ -97,7 +98,137 @@ exact = {**tables, "remainders": b"\0\0\x05\xff\xff\xfb" * 2}
 save("dtsh", "exact", dt(b"DTSC", packed({**more, "tracks": {"v": {**exact, **tracks["v"]}}})))
 
 
+def el(code, *parts, unknown=False):
+    """An EBML element: its id, a size of four bytes, and its data."""
+    data = b"".join(parts)
+    size = b"\xff" if unknown else struct.pack(">I", 0x10000000 | len(data))
+    return code.to_bytes((code.bit_length() + 7) // 8, "big") + size + data
 
+
+def num(code, value):
+    return el(code, value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big"))
+
+
+def ebml(doc):
+    return el(0x1A45DFA3, num(0x42F7, 1), num(0x42F2, 4), num(0x42F3, 8), el(0x4282, doc), num(0x4285, 2))
+
+
+def entry(track, codec, *more):
+    return el(0xAE, num(0xD7, track), num(0x83, {b"V": 1, b"A": 2, b"S": 17}[codec[:1]]), el(0x86, codec), *more)
+
+
+def block(track, time, payload, flags=0x80, simple=True):
+    return el(0xA3 if simple else 0xA1, bytes([0x80 | track]) + struct.pack(">hB", time, flags) + payload)
+
+
+def nal(*data):
+    return struct.pack(">I", len(data)) + bytes(data)
+
+
+avcc = bytes([1, 77, 0, 30, 0xFF, 0xE1, 0, 8, 0x67, 77, 0, 30, 0xDA, 2, 0x80, 0x96, 1, 0, 2, 0x68, 0xCE])
+video = el(0xE0, num(0xB0, 64), num(0xBA, 48), num(0x54B0, 64), num(0x54BA, 36), el(0x55B0, num(0x55BB, 1), num(0x55B9, 2)))
+sound = el(0xE1, el(0xB5, struct.pack(">f", 48000)), num(0x9F, 2), num(0x6264, 16))
+pieces = el(0x1654AE6B, entry(1, b"V_MPEG4/ISO/AVC", el(0x63A2, avcc), num(0x23E383, 40_000_000), video),
+            entry(2, b"A_OPUS", el(0x63A2, b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0"), num(0x56AA, 6_500_000), num(0x56BB, 80_000_000), sound),
+            entry(3, b"S_TEXT/WEBVTT", el(0x22B59D, b"de-CH")))
+info = el(0x1549A966, num(0x2AD7B1, 1_000_000), el(0x4489, struct.pack(">f", 400)))
+
+
+def cluster(at, unknown=False):
+    group = el(0xA0, block(3, 0, b"text", 0, False), num(0x9B, 30), el(0x75A1, el(0xA6, el(0xA5, b"line:0\nid"))))
+    padded = el(0xA0, block(2, 60, b"\xfc\1", 0, False), num(0x75A2, 13_500_000), num(0xFB, 1))
+    pictures = b"".join(block(1, t, nal(0x65 if t == 0 else 0x41, t & 255, 9), 0x80 if t == 0 else 0) for t in (0, 120, 40, 80))
+    return el(0x1F43B675, num(0xE7, at), pictures, block(2, 0, b"\xfc\2\3"), group, padded, unknown=unknown)
+
+
+cues = el(0x1C53BB6B, *(el(0xBB, num(0xB3, n * 160), el(0xB7, num(0xF7, 1), num(0xF1, len(info + pieces) + 31 + n * len(cluster(160))))) for n in (0, 1)))
+head = el(0x114D9B74, el(0x4DBB, el(0x53AB, b"\x1c\x53\xbb\x6b"), el(0x53AC, struct.pack(">I", len(info + pieces) + 31 + 2 * len(cluster(160))))))
+# The head's positions take it to be 31 bytes long.
+head += el(0xEC, bytes(31 - len(head) - 5)) if len(head) < 26 else b""
+mkv = bytes([number("mkv::FORMAT"), 61])
+save("demux", "mkv-cues", mkv + ebml(b"matroska") + el(0x18538067, head, info, pieces, cluster(0), cluster(160), cues))
+save("demux", "mkv-live", mkv + ebml(b"webm") + el(0x18538067, info, pieces, cluster(0, True), cluster(160, True), unknown=True))
+pcm = entry(1, b"A_PCM/INT/LIT", sound)
+mp3 = entry(2, b"A_MPEG/L3", num(0x23E383, 24_000_000), el(0x6D80, el(0x6240, el(0x5034, num(0x4254, 3), el(0x4255, b"\xff\xfb")))))
+srt = entry(3, b"S_TEXT/UTF8", el(0x6D80, el(0x6240, num(0x5032, 3), el(0x5034, num(0x4254, 0)))))
+locked = entry(4, b"V_VP9", el(0x6D80, el(0x6240, num(0x5033, 1), el(0x5035, num(0x47E1, 5)))))
+laces = el(0x1F43B675, num(0xE7, 5), block(1, 0, b"\1\2\1\2\3\4", 0x82), block(1, 9, b"\1\x82\1\2\3\4", 0x86), block(1, 18, b"\1\1\2\3\4", 0x84),
+           block(2, 3, b"\2\3\2abcdefgh", 2), block(2, 99, b"\2\x83\xbeabcdefgh", 6), block(3, 1, zlib.compress(b"hello" * 9)), block(4, 1, b"x"))
+save("demux", "mkv-laces", mkv + ebml(b"matroska") + el(0x18538067, el(0x1654AE6B, pcm, mp3, srt, locked), laces, b"\1\2\3", laces))
+
+def box(kind, *parts):
+    body = b"".join(parts)
+    return struct.pack(">I", len(body) + 8) + kind.encode() + body
+
+
+def full(kind, version, flags, *parts):
+    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def u32(*values):
+    return struct.pack(f">{len(values)}i" if any(v < 0 for v in values) else f">{len(values)}I", *values)
+
+
+def trak(number, handler, scale, entry, *tables, edits=b""):
+    stbl = box("stbl", full("stsd", 0, 0, u32(1), entry), *tables)
+    mdia = box("mdia", full("mdhd", 0, 0, u32(0, 0, scale, 0), b"\x15\xc7\0\0"),
+               full("hdlr", 0, 0, u32(0), handler, bytes(13)), box("minf", stbl))
+    matrix = u32(0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    return box("trak", full("tkhd", 0, 7, u32(0, 0, number, 0, 0), bytes(16), matrix, bytes(8)), edits, mdia)
+
+
+def table(kind, *entries, version=0):
+    return full(kind, version, 0, u32(len(entries)), *[u32(*e) for e in entries])
+
+
+sps = bytes.fromhex("6764001facb402802dd0800000030080000018078c1950")
+avcc = b"\x01" + sps[1:4] + b"\xff\xe1" + struct.pack(">H", len(sps)) + sps + b"\x01\0\x04\x68\xee\x3c\xb0"
+avc1 = box("avc1", bytes(7), b"\x01", bytes(16), struct.pack(">HH", 16, 16), bytes(50), box("avcC", avcc), box("pasp", u32(4, 3)))
+sowt = box("sowt", bytes(7), b"\x01", bytes(8), struct.pack(">HHI", 2, 16, 0), u32(8000 << 16))
+esds = full("esds", 0, 0, b"\x03\x19\0\0\0\x04\x11\x40\x15", bytes(11), b"\x05\x02\x12\x10\x06\x01\x02")
+mp4a = box("mp4a", bytes(7), b"\x01", bytes(8), struct.pack(">HHI", 2, 16, 0), u32(44100 << 16), esds)
+wvtt = box("wvtt", bytes(7), b"\x01", box("vttC", b"WEBVTT"))
+unit = b"\0\0\0\x02\x65\x88"
+cue = box("vttc", box("payl", b"hi"))
+mvhd = full("mvhd", 0, 0, u32(0, 0, 1000, 0), bytes(80))
+elst = box("edts", full("elst", 0, 0, u32(2, 40, -1, 65536, 100, 2, 65536)))
+ftyp = box("ftyp", b"isom", u32(0))
+
+
+def movie(at):
+    video = trak(1, b"vide", 25, avc1, table("stts", (4, 1)), table("ctts", (1, 1), (1, 2), (2, -1), version=1), table("stsc", (1, 2, 1)),
+                 full("stsz", 0, 0, u32(6, 4)), table("stco", (at,), (at + 44,)), table("stss", (1,), (3,)), edits=elst)
+    sound = trak(2, b"soun", 8000, sowt, table("stts", (16, 1)), table("stsc", (1, 8, 1)), full("stsz", 0, 0, u32(4, 16)),
+                 full("co64", 0, 0, u32(2), struct.pack(">QQ", at + 12, at + 56)))
+    text = trak(3, b"text", 1000, wvtt, table("stts", (2, 40)), table("stsc", (1, 1, 1)), full("stz2", 0, 0, u32(8, 2), b"\x12\x08"),
+                table("stco", (at + 88,), (at + 106,)))
+    return box("moov", mvhd, video, sound, text)
+
+
+chunk = unit * 2 + bytes(range(32))
+mdat = box("mdat", chunk * 2 + cue + box("vtte"))
+mp4 = number("mp4::FORMAT")
+save("demux", "mp4-first", bytes([mp4, 61]) + ftyp + movie(len(ftyp + movie(0)) + 8) + mdat)
+save("demux", "mp4-last", bytes([mp4, 7]) + ftyp + box("free") + mdat + movie(len(ftyp) + 16))
+trex = [full("trex", 0, 0, u32(n, 1, 1, 0, 0)) for n in (1, 2)]
+empty = table("stts"), table("stsc"), full("stsz", 0, 0, u32(0, 0)), table("stco")
+init = box("moov", mvhd, trak(1, b"vide", 25, avc1, *empty), trak(2, b"soun", 44100, mp4a, *empty), box("mvex", *trex))
+tfxd = box("uuid", bytes.fromhex("6d1d9b0542d544e680e2141daff757b2"), u32(1 << 24, 0, 7, 0, 2))
+
+
+def fragment(n, base):
+    def moof(at):
+        video = box("traf", full("tfhd", 0, 0x20020, u32(1, 0x1010000)), base,
+                    full("trun", 1, 0xA05, u32(2, at, 0x2000000, 6, 0, 6, -1)))
+        sound = box("traf", full("tfhd", 0, 0x20008, u32(2, 1024)), full("trun", 0, 0x201, u32(2, at + 12, 3, 4)))
+        return box("moof", full("mfhd", 0, 0, u32(n)), video, sound)
+    return moof(len(moof(0)) + 8) + box("mdat", unit * 2 + b"audio77")
+
+
+pieces = [fragment(n, full("tfdt", 1, 0, struct.pack(">Q", n * 2))) for n in range(3)]
+sidx = full("sidx", 0, 0, u32(1, 25, 0, 0, len(pieces)), *[u32(len(p), 2, 0x90000000) for p in pieces])
+save("demux", "mp4-fragments", bytes([mp4, 61]) + ftyp + init + sidx + b"".join(pieces))
+save("demux", "mp4-smooth", bytes([mp4, 9]) + init + fragment(1, tfxd) + fragment(2, b""))
 def mpeg_audio(layer3, frames, rate=9):
     """Silent frames at 44.1 kHz in stereo."""
     head = bytes([0xFF, 0xFB if layer3 else 0xFD, rate << 4, 0x64])
