@@ -7,6 +7,7 @@
 
 pub mod amf;
 pub mod flv;
+pub mod ogg;
 pub mod ts;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
@@ -15,4 +16,4 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &ogg::FORMAT];

@@ -18,7 +18,8 @@
 //! | FLAC | frame | `fLaC` marker and metadata blocks |
 //! | PCM | samples, big-endian, interleaved | empty |
 //! | G.711 | bytes | empty |
-//! | H.263, VP6, Screen, Nellymoser, Speex, ADPCM | as in FLV, without the tag's codec head; VP6 with its adjustment byte | empty |
+//! | H.263, VP6, Screen, Nellymoser, ADPCM | as in FLV, without the tag's codec head; VP6 with its adjustment byte | empty |
+//! | Speex | packet | Speex header where the container has one; empty means wide band, as in FLV |
 //! | text | UTF-8 | header of the format where it has one |
 
 pub mod aac;
@@ -36,11 +37,13 @@ pub mod opus;
 pub mod pcm;
 pub mod rfc6381;
 pub mod sei;
+pub mod speex;
 pub mod theora;
 pub mod vorbis;
 pub mod vpx;
 
 mod facts;
+mod vorbis_setup;
 
 pub use facts::{
     canonical_init, canonical_payload, captions, init_from_payload, is_key, length_size, packet_duration,
