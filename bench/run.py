@@ -36,15 +36,19 @@ def make_clip(path):
         part.rename(path)
     return path
 
+VIEWERS = ["server", "RTMP viewers", "CPU (cores)", "CPU-s per Gbit", "PSS MB", "PSS a viewer KB", "ttfk p50 / p99 ms", "latency p50 / p99 ms", "Mbit/s", "cut / gaps"]
+
 
 class Mist:
     name = "mist"
 
-    def __init__(self, options):
+    def __init__(self, options, spread=None):
         os.environ["MIST_SERVER"] = str(options.server)
         sys.path.insert(0, str(ROOT / "e2e"))
         import mist
-        self.server = mist.Mist({"live": {"source": "push://"}})
+        # A short window is full, and memory at rest, before viewers come.
+        self.server = mist.Mist({"live": {"source": "push://", "DVR": 2000}}, options={} if spread is None else {"spread": spread})
+        self.name = "mist" if spread is None else f"mist, spread {spread} ms"
 
     def __enter__(self):
         self.server.__enter__()
@@ -138,11 +142,11 @@ class Run:
         return json.loads(done.stdout)
 
     @contextlib.contextmanager
-    def publisher(self, url, count=1):
+    def publisher(self, url, count=1, settle=6):
         process = subprocess.Popen([*NICE, self.options.loadgen, "rtmp-publish", "--url", url, "--file", self.clip, "--stamp", "-n", str(count), "--seconds", "100000"],
                                    stdout=subprocess.DEVNULL)
         try:
-            time.sleep(6)  # a measurement, not a test: let it settle, with whole GOPs in the buffer
+            time.sleep(settle)  # a measurement, not a test: let it settle, with whole GOPs in the buffer
             if process.poll() is not None:
                 sys.exit(f"the publisher to {url} ended")
             yield
@@ -157,7 +161,7 @@ class Run:
 
     def viewers(self, server, counts):
         rows = []
-        with server, self.publisher(server.publish()):
+        with server, self.publisher(server.publish(), settle=20):
             idle = self.median(lambda: self.loadgen("proc", "--pid", server.pid, "--seconds", self.window))
             rows.append([server.name, 0, f"{idle['server_cpu']:.3f}", "–", f"{idle['pss_mb']:.1f}", "–", "–", "–", "–", "–"])
             base = idle["pss_mb"]
@@ -218,7 +222,7 @@ def main():
     parser.add_argument("--loadgen", type=pathlib.Path, required=True)
     parser.add_argument("--clips", type=pathlib.Path, default=ROOT / "target/bench", help="where the clip is kept")
     parser.add_argument("--only", choices=("mist", "nginx"))
-    parser.add_argument("--part", choices=("viewers", "flv", "publishers", "http"), action="append", help="only this part; may be repeated")
+    parser.add_argument("--part", choices=("viewers", "merged", "flv", "publishers", "http"), action="append", help="only this part; may be repeated")
     parser.add_argument("--viewers", default="50,100,200,500")
     parser.add_argument("--publishers", default="50,200")
     parser.add_argument("--repeat", type=int, default=1, help="takes the median of so many windows")
@@ -233,12 +237,15 @@ def main():
             kinds.append(Nginx)
         else:
             print("nginx with libnginx-mod-rtmp is not installed: mist alone\n")
-    part = options.part or ("viewers", "flv", "publishers", "http")
+    part = options.part or ("viewers", "merged", "flv", "publishers", "http")
     model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
     print(f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, load {os.getloadavg()[0]:.2f} before the run; windows of {run.window} s, median of {options.repeat}\n")
     if "viewers" in part:
         rows = [row for kind in kinds for row in run.viewers(kind(options), counts)]
-        table(["server", "RTMP viewers", "CPU (cores)", "CPU-s per Gbit", "PSS MB", "PSS a viewer KB", "ttfk p50 / p99 ms", "latency p50 / p99 ms", "Mbit/s", "cut / gaps"], rows)
+        table(VIEWERS, rows)
+    if "merged" in part and Mist in kinds:
+        rows = run.viewers(Mist(options, spread=350), counts[-2:])
+        table(VIEWERS, rows)
     if "flv" in part and Mist in kinds:
         table(["server", "HTTP-FLV viewers", "CPU (cores)", "CPU-s per Gbit", "PSS MB", "Mbit/s", "cut"], [run.progressive(Mist(options), n) for n in counts[-2:]])
     if "publishers" in part:

@@ -51,7 +51,7 @@ def until(condition, seconds, what):
 class Mist:
     """A running server. Use as a context manager."""
 
-    def __init__(self, streams=None, ports=None, args=()):
+    def __init__(self, streams=None, ports=None, args=(), options=None):
         self.folder = tempfile.TemporaryDirectory(prefix="mist-e2e-")
         self.streams = STREAMS if streams is None else streams
         self.api_port, self.http_port, self.rtmp_port = ports or free_ports(3)
@@ -61,14 +61,15 @@ class Mist:
                 "controller": {"interface": "127.0.0.1", "port": self.api_port},
                 "protocols": [
                     {"connector": "HTTP", "interface": "127.0.0.1", "port": self.http_port},
-                    {"connector": "RTMP", "interface": "127.0.0.1", "port": self.rtmp_port},
-                    *({"connector": name} for name in ("HLS", "FLV", "HTTPTS")),
+                    {"connector": "RTMP", "interface": "127.0.0.1", "port": self.rtmp_port, **(options or {})},
+                    *({"connector": name, **(options or {})} for name in ("HLS", "FLV", "HTTPTS")),
                 ],
             },
             "streams": self.streams,
         }))
         self.args = args
         self.log = []
+        self.forgotten = 0  # idle streams; only counted from log level 6 on
         self.process = None
 
     def __enter__(self):
@@ -100,6 +101,7 @@ class Mist:
     def _read(self, pipe):
         for line in pipe:
             self.log.append(line)
+            self.forgotten += "idle: forgetting it" in line
             if len(self.log) > 20_000:
                 del self.log[:10_000]
 

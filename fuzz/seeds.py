@@ -22,6 +22,31 @@ for name, text in {"names": "Live+Wild_Card 1", "push": "push://[2001:db8::1]/64
                    "target": "/rec/$stream.ts?x=1?video=h264&audio=all&recstop=5", "select": "video=0&audio=eng&subtitle=all&audio=AAC"}.items():
     save("text", name, text.encode())
 
+save("text", "playlist-media", b"""#EXTM3U
+#EXT-X-VERSION:9
+#EXT-X-TARGETDURATION:4
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.0
+#EXT-X-PART-INF:PART-TARGET=0.33
+#EXT-X-MEDIA-SEQUENCE:266
+#EXT-X-DEFINE:NAME="v",VALUE="x"
+#EXT-X-MAP:URI="i.mp4",BYTERANGE="600@20"
+#EXT-X-KEY:METHOD=AES-128,URI="k",IV=0x01
+#EXT-X-PROGRAM-DATE-TIME:2019-02-14T02:13:36.106Z
+#EXTINF:4.0,
+#EXT-X-BYTERANGE:10@5
+{$v}.mp4
+#EXT-X-DISCONTINUITY
+#EXT-X-PART:DURATION=0.33,URI="p",BYTERANGE="10@0",INDEPENDENT=YES
+#EXT-X-DATERANGE:ID="a",START-DATE="2014-03-05T11:15:00Z",DURATION=5
+#EXTINF:3,
+../b.mp4?q
+""")
+save("text", "playlist-multivariant", b"""#EXTM3U
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="n",LANGUAGE="en",URI="a.m3u8"
+#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="avc1.4d401f",RESOLUTION=2x2,AUDIO="a"
+v.m3u8
+""")
+
 meta = amf("onMetaData", {"width": 640.0, "name": "x", "nested": {"a": True, "b": None}})
 save("amf", "metadata", meta)
 save("amf", "ecma", b"\x08\xff\xff\xff\xff\0\x01a\0" + struct.pack(">d", 1) + b"\0\0\x09")

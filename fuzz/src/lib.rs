@@ -25,8 +25,9 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("rtmp", rtmp),
 ];
 
-/// Names, sources, targets and track selectors.
+/// Names, sources, targets, track selectors and playlists that are read.
 pub fn text(data: &[u8]) {
+    hls::parse::fuzz(data);
     mist_core::name::fuzz(data);
     mist_core::url::fuzz(data);
     let many: &[&[Slot]] = &[&[Slot::Many(Codec::ALL)], &[Slot::Of(Codec::ALL), Slot::Of(Codec::ALL)]];

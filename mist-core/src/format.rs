@@ -1,6 +1,7 @@
 //! Containers as state machines: bytes to packets and back.
 
 use crate::gather::Gather;
+use crate::layout::Layout;
 use crate::media::{Media, Packet, TrackId, TrackInfo};
 use crate::time::{Duration, Timestamp};
 use bytes::Bytes;
@@ -142,6 +143,8 @@ pub struct IndexEntry {
     pub dts: Timestamp,
     /// Composition offset.
     pub cts: Duration,
+    /// Display time; zero means until the next packet of the track.
+    pub duration: Duration,
     /// Payload bytes.
     pub size: u32,
     /// Keyframe.
@@ -159,7 +162,11 @@ impl Index {
     /// The packets of all tracks in the order in which a muxer is given them: by decoding time, and where that is the
     /// same in the order of `tracks`. Gives positions in `tracks` and in that track's list.
     pub fn interleaved(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let mut next = vec![0usize; self.tracks.len()];
+        self.interleaved_from(vec![0; self.tracks.len()])
+    }
+
+    /// The same from the middle: `next` has for each track the position of its first packet that is still to come.
+    pub fn interleaved_from(&self, mut next: Vec<usize>) -> impl Iterator<Item = (usize, usize)> + '_ {
         std::iter::from_fn(move || {
             let heads = self.tracks.iter().zip(&next).enumerate();
             let (_, track) = heads.filter_map(|(t, ((_, list), n))| Some((list.get(*n)?.dts, t))).min()?;
@@ -213,4 +220,15 @@ pub trait Muxer: Send {
     /// # Errors
     /// The file can't be completed.
     fn finish(&mut self, out: &mut Gather) -> Result<Vec<Patch>, FormatError>;
+
+    /// Where everything lies in the file that [`Self::start`] with this index begins, if every byte of it is known
+    /// before the media: then any part of it can be made alone. What [`Self::packet`] writes depends in that case on
+    /// nothing but the tracks and the packet, and is as long as the layout says. `None` where a format has no such form.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    fn layout(&self, tracks: &[Arc<TrackInfo>], index: &Index) -> Result<Option<Layout>, FormatError> {
+        let _ = (tracks, index);
+        Ok(None)
+    }
 }

@@ -16,6 +16,7 @@ pub mod format;
 pub mod gather;
 pub mod http;
 pub mod lang;
+pub mod layout;
 pub mod media;
 pub mod name;
 pub mod queue;

@@ -7,8 +7,11 @@
 
 pub mod amf;
 pub mod flv;
+pub mod mkv;
+pub mod mp4;
 pub mod ogg;
 pub mod ts;
+pub mod wav;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -16,4 +19,4 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &ogg::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &ogg::FORMAT];

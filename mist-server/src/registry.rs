@@ -4,7 +4,8 @@
 
 use crate::config::{ProtocolConfig, text, whole};
 use mist_core::registry::{
-    Codecs, Connector, FormatDef, InputInfo, OptionDef, OptionKind, ProtocolDef, Slot, glob, url_stream,
+    Codecs, Connector, FormatDef, InputInfo, OptionDef, OptionKind, ProtocolDef, Serve, Slot, glob,
+    url_stream,
 };
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -208,7 +209,12 @@ pub fn input_for(source: &str) -> Option<&'static InputInfo> {
 pub fn output_options(o: &Output) -> Vec<OptionDef> {
     let mut all: Vec<OptionDef> = o.connector.options.to_vec();
     let listener = if o.port.is_some() { LISTENER } else { &[] };
-    for d in COMMON.iter().chain(listener) {
+    let delivers = match o.maker {
+        Maker::Format(_) => true,
+        Maker::Protocol(p) => matches!(p.serve, Serve::Tcp(_)),
+        Maker::Server => false,
+    };
+    for d in COMMON.iter().chain(listener).chain(delivers.then_some(&crate::drive::SPREAD)) {
         if !all.iter().any(|x| x.key == d.key) {
             all.push(*d);
         }

@@ -2,7 +2,7 @@
 
 use crate::api::{self, ActiveStream, Api, Facts, StreamState};
 use crate::config::{ConfigStore, ProtocolConfig};
-use crate::drive::{self, Listeners, Pace};
+use crate::drive::{self, Listeners, Pace, Terms};
 use crate::http::{self, router::Router};
 use crate::log::{CONF, Log};
 use crate::registry::{self, Maker};
@@ -270,6 +270,7 @@ async fn serve(listener: TcpListener, p: ProtocolConfig, shared: Shared, listene
         }
         Maker::Protocol(def) => {
             let Serve::Tcp(make) = def.serve else { return };
+            let terms = Terms::read(&p.options);
             let each = |io: tokio::net::TcpStream, peer| {
                 let shared = shared.clone();
                 let options = p.options.clone();
@@ -278,7 +279,7 @@ async fn serve(listener: TcpListener, p: ProtocolConfig, shared: Shared, listene
                     let session = make(&SessionConfig { seed, options });
                     let (r, w) = io.into_split();
                     let name = (o.connector.name, o.connector.codecs);
-                    if let Err(e) = drive::drive(r, w, peer, session, name, &shared).await {
+                    if let Err(e) = drive::drive(r, w, peer, session, name, terms, &shared).await {
                         warn!(%peer, connector = o.connector.name, "connection ended: {e}");
                     }
                 });

@@ -8,7 +8,9 @@ use super::hevc::{self, Hvcc};
 use super::opus::OpusHead;
 use super::sei::Captions;
 use super::vpx::{Vp9, Vpcc};
-use super::{Codec, CodecError, ac3, flac, flash, mpa, mpeg2, nal, opus, pcm, speex, theora, vorbis, vpx};
+use super::{
+    Codec, CodecError, ac3, flac, flash, mpa, mpeg2, nal, opus, pcm, speex, text, theora, vorbis, vpx,
+};
 use crate::media::{Params, TrackInfo};
 use crate::time::Duration;
 use bytes::{Bytes, BytesMut};
@@ -87,7 +89,7 @@ pub fn is_key(codec: Codec, payload: &[u8]) -> Option<bool> {
         Codec::H263 => flash::h263(payload).ok().map(|p| p.1),
         Codec::Vp6 => Some(flash::vp6_is_key(payload, false)),
         Codec::Vp6Alpha => Some(flash::vp6_is_key(payload, true)),
-        Codec::Screen1 | Codec::Screen2 => None,
+        Codec::Mpeg4 | Codec::Screen1 | Codec::Screen2 => None,
         Codec::Jpeg => Some(true),
         _ => Some(codec.kind() != Kind::Video),
     }
@@ -169,6 +171,7 @@ pub fn canonical_init(codec: Codec, init: Bytes) -> Result<Bytes, CodecError> {
             Ok(init)
         }
         Codec::Flac => flac::canonical_init(init),
+        Codec::WebVtt => text::canonical_header(init),
         _ => Ok(init),
     }
 }
@@ -188,7 +191,7 @@ pub fn length_size(codec: Codec, init: &[u8]) -> Option<u8> {
 }
 
 /// Brings a payload from a container that stores it as MP4 does into canonical form: 4-byte lengths from `length_size`
-/// ones and no access unit delimiters, sized AV1 units without temporal delimiters. Others, and those that need no
+/// ones and no access unit delimiters, sized AV1 units without temporal delimiters, UTF-8 SubRip text. Others, and those that need no
 /// change, are returned as they are. H.264 and HEVC with start codes, which some encoders send where lengths are due,
 /// are converted too.
 ///
@@ -199,6 +202,7 @@ pub fn canonical_payload(codec: Codec, data: Bytes, length_size: u8) -> Result<B
         Codec::H264 => |n| h264::nal::kind(n) == h264::nal::AUD,
         Codec::Hevc => |n| hevc::nal::kind(n) == hevc::nal::AUD,
         Codec::Av1 => return av1::canonical(data),
+        Codec::Subtitle => return Ok(text::canonical(data)),
         _ => return Ok(data),
     };
     match nal::canonical_lengths(data.clone(), length_size, is_aud) {

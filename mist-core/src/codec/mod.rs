@@ -11,6 +11,7 @@
 //! | AV1 | temporal unit, low-overhead OBUs with sizes, no temporal delimiter, padding or tile list | `av1C` |
 //! | VP8, VP9 | frame | empty for VP8, `vpcC` body with version and flags for VP9 where known |
 //! | MPEG-2 video | picture with the headers before it | sequence header and extension |
+//! | MPEG-4 part 2 | video object plane | visual object sequence and layer headers |
 //! | AAC | raw access unit | AudioSpecificConfig (ISO 14496-3 §1.6.2.1) |
 //! | MP2, MP3, AC-3, E-AC-3 | whole frames with their headers | empty |
 //! | Opus | packet without TS control header | `OpusHead` (RFC 7845 §5.1) |
@@ -20,7 +21,11 @@
 //! | G.711 | bytes | empty |
 //! | H.263, VP6, Screen, Nellymoser, ADPCM | as in FLV, without the tag's codec head; VP6 with its adjustment byte | empty |
 //! | Speex | packet | Speex header where the container has one; empty means wide band, as in FLV |
-//! | text | UTF-8 | header of the format where it has one |
+//! | SubRip text | lines of one cue, UTF-8 ([`text`]) | empty |
+//! | WebVTT | cue without its times, UTF-8; settings in a line `--> …` before the text ([`text`]) | the file's header, empty for a bare `WEBVTT` |
+//! | tx3g | sample of MP4 | sample entry behind its data reference index |
+//! | ASS | `Dialogue` line without times, as in Matroska | script header |
+//! | TTML, CEA-608 | sample of MP4 | empty |
 
 pub mod aac;
 pub mod ac3;
@@ -38,6 +43,7 @@ pub mod pcm;
 pub mod rfc6381;
 pub mod sei;
 pub mod speex;
+pub mod text;
 pub mod theora;
 pub mod vorbis;
 pub mod vpx;
@@ -189,6 +195,8 @@ codecs! {
     Vp9 = "VP9", Video;
     /// MPEG-1 and MPEG-2 video, ITU-T H.262.
     Mpeg2 = "MPEG2", Video;
+    /// MPEG-4 part 2 (ISO/IEC 14496-2): DivX, Xvid and old cameras.
+    Mpeg4 = "MPEG4", Video;
     /// Theora.
     Theora = "theora", Video;
     /// Sorenson's H.263 of Flash.

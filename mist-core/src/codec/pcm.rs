@@ -15,9 +15,17 @@ pub const G711_RATE: u32 = 8000;
 pub fn swap_in_place(data: &mut [u8], bits: u16) {
     match bits {
         8 => data.iter_mut().for_each(|b| *b ^= 0x80),
-        16 | 24 | 32 | 64 => data.chunks_exact_mut(usize::from(bits / 8)).for_each(<[u8]>::reverse),
+        16 => reverse::<2>(data),
+        24 => reverse::<3>(data),
+        32 => reverse::<4>(data),
+        64 => reverse::<8>(data),
         _ => {}
     }
+}
+
+/// Of a size that the compiler knows, so that it uses SIMD.
+fn reverse<const N: usize>(data: &mut [u8]) {
+    data.as_chunks_mut::<N>().0.iter_mut().for_each(|sample| sample.reverse());
 }
 
 /// Appends `data` to `out` with [`swap_in_place`] done to it.

@@ -34,6 +34,7 @@ pub fn codec_string(t: &TrackInfo) -> Option<String> {
             Ok(s) if s.mpeg1 => fixed("mp4v.6A"),
             _ => fixed("mp4v.61"),
         },
+        Codec::Mpeg4 => fixed("mp4v.20"),
         Codec::Jpeg => fixed("mp4v.6C"),
         Codec::Theora => fixed("theora"),
         Codec::Aac => {
@@ -91,6 +92,7 @@ pub fn codec(s: &str) -> Option<Codec> {
         "vp9" | "vp09" => Codec::Vp9,
         "mp4v" => match rest {
             "6c" => Codec::Jpeg,
+            r if r.starts_with("20") => Codec::Mpeg4,
             "60" | "61" | "62" | "63" | "64" | "65" | "6a" => Codec::Mpeg2,
             _ => return None,
         },

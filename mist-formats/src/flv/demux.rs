@@ -9,6 +9,7 @@ use mist_core::media::Media;
 use mist_core::queue::Queue;
 use mist_core::time::Timestamp;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// A tag's head.
 const HEAD: usize = 11;
@@ -55,6 +56,9 @@ pub struct Demuxer {
     size_reported: bool,
     reader: TagReader,
     out: VecDeque<Demuxed>,
+    /// Where the payloads of the packets in `out` begin, and that of the packet handed out last.
+    places: VecDeque<u64>,
+    place: Option<u64>,
     error: Option<FormatError>,
 }
 
@@ -115,6 +119,8 @@ impl Demuxer {
             size_reported: false,
             reader: TagReader::new(),
             out: VecDeque::new(),
+            places: VecDeque::new(),
+            place: None,
             error: None,
         }
     }
@@ -290,7 +296,9 @@ impl Demuxer {
         if h.filtered {
             return self.problem(at, name, ErrorKind::Unsupported("encrypted tag"));
         }
-        let mut out = Sink(&mut self.out);
+        let start = body.as_ptr() as usize;
+        let mut out =
+            Sink { out: &mut self.out, places: &mut self.places, base, body: start..start + body.len() };
         if let Err(e) = self.reader.read(kind, h.timestamp, body, &mut out) {
             self.out.push_back(Demuxed::Problem(e.in_file(base)));
         }
@@ -368,11 +376,25 @@ impl Demuxer {
 }
 
 /// Puts media into the queue of what a demuxer has to say.
-struct Sink<'a>(&'a mut VecDeque<Demuxed>);
+struct Sink<'a> {
+    out: &'a mut VecDeque<Demuxed>,
+    places: &'a mut VecDeque<u64>,
+    /// Where the tag's body begins in the source, and where it lies in memory.
+    base: u64,
+    body: Range<usize>,
+}
 
 impl Extend<Media> for Sink<'_> {
     fn extend<T: IntoIterator<Item = Media>>(&mut self, iter: T) {
-        self.0.extend(iter.into_iter().map(Demuxed::Media));
+        for m in iter {
+            if let Media::Packet(p) = &m {
+                // A payload that was converted is no slice of the body: then the body is where it comes from.
+                let at = p.data.as_ptr() as usize;
+                let into = if self.body.contains(&at) { at - self.body.start } else { 0 };
+                self.places.push_back(self.base + into as u64);
+            }
+            self.out.push_back(Demuxed::Media(m));
+        }
     }
 }
 
@@ -406,6 +428,9 @@ impl mist_core::format::Demuxer for Demuxer {
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
             if let Some(d) = self.out.pop_front() {
+                if matches!(d, Demuxed::Media(Media::Packet(_))) {
+                    self.place = self.places.pop_front();
+                }
                 return Ok(d);
             }
             if let Some(e) = &self.error {
@@ -442,6 +467,7 @@ impl mist_core::format::Demuxer for Demuxer {
         }
         let (time, offset) = self.keyframe(to).ok_or(unsupported)?;
         self.out.clear();
+        self.places.clear();
         self.ended = false;
         self.reader.reset_clock();
         self.state = State::Seek(offset);
@@ -450,6 +476,10 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn want_nodes(&mut self) {
         self.nodes = true;
+    }
+
+    fn packet_offset(&self) -> Option<u64> {
+        self.place
     }
 }
 

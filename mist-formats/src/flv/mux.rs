@@ -174,7 +174,13 @@ mod tests {
     fn payload_is_not_copied_and_an_index_gives_the_duration() {
         let mut m = Muxer::new();
         let mut out = Gather::new();
-        let line = IndexEntry { dts: Timestamp::from_millis(1500), cts: Duration::ZERO, size: 5, key: true };
+        let line = IndexEntry {
+            dts: Timestamp::from_millis(1500),
+            cts: Duration::ZERO,
+            duration: Duration::ZERO,
+            size: 5,
+            key: true,
+        };
         let index = Index { tracks: vec![(TrackId(7), vec![line])] };
         m.start(&[sound(&[0x12, 0x10])], Some(&index), &mut out).unwrap();
         let head = out.to_vec();

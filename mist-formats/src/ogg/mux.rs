@@ -39,6 +39,16 @@ struct Writer {
     key: i64,
     /// The last granule position.
     granule: i64,
+    /// The last packet is shorter than its codec says.
+    cut: bool,
+}
+
+/// Where a packet is, in units.
+struct Place {
+    start: i64,
+    end: i64,
+    /// Shorter than its codec says.
+    cut: bool,
 }
 
 /// Writes Ogg files and streams.
@@ -68,6 +78,7 @@ impl Writer {
             next: None,
             key: 0,
             granule: 0,
+            cut: false,
         })
     }
 
@@ -86,7 +97,7 @@ impl Writer {
     }
 
     /// Where the packet begins and ends; keeps count.
-    fn place(&mut self, p: &Packet, base: Timestamp) -> Option<(i64, i64)> {
+    fn place(&mut self, p: &Packet, base: Timestamp) -> Option<Place> {
         let whole = self.pen.units(&p.data)?;
         let clock = self.pen.clock;
         let at = clock.units(p.pts() - base);
@@ -96,7 +107,7 @@ impl Writer {
             if p.key || first {
                 self.key = start;
             }
-            return Some((start, start.saturating_add(1)));
+            return Some(Place { start, end: start.saturating_add(1), cut: false });
         }
         let near = clock.units(ROUNDING);
         let start = match self.next {
@@ -106,12 +117,9 @@ impl Writer {
             None => at.max(self.pen.origin(whole)),
         };
         let told = clock.units(p.duration);
-        let len = if p.duration > Duration::ZERO && told.saturating_add(near) < whole {
-            told.max(1)
-        } else {
-            whole
-        };
-        Some((start, start.saturating_add(len)))
+        let cut = p.duration > Duration::ZERO && told.saturating_add(near) < whole;
+        let len = if cut { told.max(1) } else { whole };
+        Some(Place { start, end: start.saturating_add(len), cut })
     }
 
     /// The time at which its page ends.
@@ -193,13 +201,16 @@ impl Muxer {
         let most = if self.live { LIVE } else { STORED };
         let due = self.writers.iter().any(|w| !w.page.is_empty() && p.dts - w.since >= most);
         let bytes: usize = self.writers.iter().map(|w| w.page.len()).sum();
-        let fits = self.writers.get(at).is_some_and(|w| w.page.fits(p.data.len()));
-        if due || !fits || bytes >= BODY {
+        let w = self.writers.get_mut(at).ok_or(unknown)?;
+        let none = ErrorKind::Malformed("packet that is none of its codec");
+        let Place { start, end, cut } = w.place(p, base).ok_or(none)?;
+        // Within a page packets follow each other without a gap: their times are counted back from its end.
+        let was_cut = std::mem::replace(&mut w.cut, cut);
+        let gap = was_cut || w.next.is_some_and(|next| next != start);
+        if due || gap || bytes >= BODY || !w.page.fits(p.data.len()) {
             self.flush(false, out);
         }
         let w = self.writers.get_mut(at).ok_or(unknown)?;
-        let (start, end) =
-            w.place(p, base).ok_or(ErrorKind::Malformed("packet that is none of its codec"))?;
         if w.page.is_empty() {
             w.since = p.dts;
         }

@@ -70,6 +70,7 @@ impl Audio {
                     if let Some((pts, _)) = es.time_at(at) {
                         self.next = Some(Timestamp::from_rate(pts, 90_000));
                     }
+                    out.begin(es.origin());
                     let dts = self.next.unwrap_or_else(|| out.any_time());
                     let lasted = self.frame(&rest.slice(header..len), &rest, dts, duration, out);
                     self.next = Some(dts + lasted);

@@ -5,7 +5,7 @@ use super::packet::{self, Framing, LEN, Packet, SYNC, WINDOW, find_framing};
 use super::pes::{self, Stamps};
 use super::psi::{self, Program, ProgramMap, Section, Sections};
 use super::stream;
-use super::{error, limits};
+use super::{Found, error, limits};
 use bytes::Bytes;
 use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Node, Want};
 use mist_core::media::Media;
@@ -37,7 +37,7 @@ struct Listed {
 /// Everything behind the framing.
 #[derive(Debug)]
 struct Core {
-    queue: VecDeque<Demuxed>,
+    queue: Found,
     routes: Vec<Route>,
     pat: Sections,
     /// CRCs of the PAT's sections, by section number.
@@ -60,7 +60,7 @@ impl Core {
             *r = Route::Pat;
         }
         Self {
-            queue: VecDeque::new(),
+            queue: Found::default(),
             routes,
             pat: Sections::default(),
             pat_crcs: Vec::new(),
@@ -495,6 +495,10 @@ impl Demuxer for TsDemuxer {
 
     fn want_nodes(&mut self) {
         self.core.nodes = true;
+    }
+
+    fn packet_offset(&self) -> Option<u64> {
+        self.core.queue.last
     }
 
     fn seek(&mut self, _to: Timestamp) -> Result<Timestamp, FormatError> {

@@ -6,13 +6,12 @@ use super::pes::{Assembler, Stamps};
 use super::scte35::Splices;
 use super::stream::Coding;
 use super::video::Video;
-use super::{Sink, error, limits};
+use super::{Found, Sink, error, limits};
 use bytes::Bytes;
 use mist_core::codec::Codec;
 use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::media::{self, Lang, Media, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How a stream's bytes become packets.
@@ -41,8 +40,9 @@ pub(super) struct Stream {
 
 /// What streams write to.
 struct Out<'a> {
-    queue: &'a mut VecDeque<Demuxed>,
+    queue: &'a mut Found,
     offset: u64,
+    origin: u64,
     last: Option<i64>,
     id: TrackId,
     lang: Option<Lang>,
@@ -58,9 +58,13 @@ impl Sink for Out<'_> {
         }
     }
 
+    fn begin(&mut self, origin: u64) {
+        self.origin = origin;
+    }
+
     fn packet(&mut self, mut p: media::Packet) {
         p.track = self.id;
-        self.queue.push_back(Demuxed::Media(Media::Packet(p)));
+        self.queue.packet(p, self.origin);
     }
 
     fn problem(&mut self, path: &'static str, kind: ErrorKind) {
@@ -93,17 +97,18 @@ impl Stream {
         }
     }
 
-    pub(super) fn packet(
-        &mut self,
-        p: &Packet<'_>,
-        offset: u64,
-        stamps: &mut Stamps,
-        queue: &mut VecDeque<Demuxed>,
-    ) {
+    pub(super) fn packet(&mut self, p: &Packet<'_>, offset: u64, stamps: &mut Stamps, queue: &mut Found) {
         let Self { es, reader, counter, last_tail, announced, lang, .. } = self;
         let Some(payload) = p.payload else { return };
-        let mut out =
-            Out { queue, offset, last: stamps.last(), id: TrackId(self.pid.into()), lang: *lang, announced };
+        let mut out = Out {
+            queue,
+            offset,
+            origin: offset,
+            last: stamps.last(),
+            id: TrackId(self.pid.into()),
+            lang: *lang,
+            announced,
+        };
         if p.scrambled {
             if !self.scrambled_reported {
                 self.scrambled_reported = true;
@@ -135,7 +140,7 @@ impl Stream {
         }
         let done = if p.start {
             reader.end_of_unit(es, &mut out);
-            es.start(payload, stamps)
+            es.start(payload, offset, stamps)
         } else {
             es.append(payload, stamps)
         };
@@ -159,22 +164,22 @@ impl Stream {
         &'a mut self,
         offset: u64,
         stamps: &Stamps,
-        queue: &'a mut VecDeque<Demuxed>,
+        queue: &'a mut Found,
     ) -> (&'a mut Assembler, &'a mut Reader, Out<'a>) {
         let Self { es, reader, announced, .. } = self;
         let (id, lang) = (TrackId(self.pid.into()), self.lang);
-        (es, reader, Out { queue, offset, last: stamps.last(), id, lang, announced })
+        (es, reader, Out { queue, offset, origin: offset, last: stamps.last(), id, lang, announced })
     }
 
     /// There is a time for what had to wait for one.
-    pub(super) fn settle(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
+    pub(super) fn settle(&mut self, offset: u64, stamps: &Stamps, queue: &mut Found) {
         if let (_, Reader::Splices(s), mut out) = self.out(offset, stamps, queue) {
             s.settle(&mut out);
         }
     }
 
     /// No more bytes come.
-    pub(super) fn finish(&mut self, offset: u64, stamps: &Stamps, queue: &mut VecDeque<Demuxed>) {
+    pub(super) fn finish(&mut self, offset: u64, stamps: &Stamps, queue: &mut Found) {
         let (es, reader, mut out) = self.out(offset, stamps, queue);
         reader.end_of_unit(es, &mut out);
         match reader {
@@ -217,6 +222,7 @@ impl Reader {
                     out.describe(Codec::Id3, Bytes::new(), Params::Other);
                 }
                 let time = es.time_at(0).map(|(pts, _)| Timestamp::from_rate(pts, 90_000));
+                out.begin(es.origin());
                 // a metadata access unit cell (§2.12.4) may be around it
                 let inner =
                     es.data.get(5..).filter(|d| d.starts_with(b"ID3") && !es.data.starts_with(b"ID3"));

@@ -120,6 +120,8 @@ impl Stamps {
 pub(super) struct Mark {
     /// Index of the first byte.
     pub(super) at: usize,
+    /// Offset in the source of the transport packet in which the unit begins.
+    pub(super) origin: u64,
     /// Presentation and decoding time in unwrapped units of 90 kHz.
     pub(super) time: Option<(i64, i64)>,
 }
@@ -143,6 +145,9 @@ pub(super) struct Assembler {
     bounded: bool,
     pub(super) data: Vec<u8>,
     marks: VecDeque<Mark>,
+    /// Where the unit begins that is being read, and the one that [`Self::time_at`] was asked about last.
+    place: u64,
+    origin: u64,
     /// Where in `data` the declared end of the last unit is.
     end: Option<usize>,
 }
@@ -156,6 +161,8 @@ impl Assembler {
             bounded,
             data: Vec::new(),
             marks: VecDeque::new(),
+            place: 0,
+            origin: 0,
             end: None,
         }
     }
@@ -179,8 +186,14 @@ impl Assembler {
         self.end == Some(self.data.len())
     }
 
-    /// A unit starts in this packet.
-    pub(super) fn start(&mut self, payload: &[u8], stamps: &mut Stamps) -> Result<(), &'static str> {
+    /// A unit starts in this packet, which lies at `place` of the source.
+    pub(super) fn start(
+        &mut self,
+        payload: &[u8],
+        place: u64,
+        stamps: &mut Stamps,
+    ) -> Result<(), &'static str> {
+        self.place = place;
         self.head.clear();
         self.state = State::Head;
         self.append(payload, stamps)
@@ -219,7 +232,8 @@ impl Assembler {
         let left = (declared != 0).then(|| (declared + 6).saturating_sub(h.len));
         self.end = left.map(|l| self.data.len() + l);
         self.state = State::Body(left.filter(|_| self.bounded));
-        self.marks.push_back(Mark { at: self.data.len(), time: stamps.read(&h) });
+        let (at, origin) = (self.data.len(), self.place);
+        self.marks.push_back(Mark { at, origin, time: stamps.read(&h) });
         if self.marks.len() > limits::MAX_MARKS {
             self.marks.pop_front();
         }
@@ -248,9 +262,15 @@ impl Assembler {
             && m.at <= at
         {
             time = m.time;
+            self.origin = m.origin;
             self.marks.pop_front();
         }
         time
+    }
+
+    /// Where in the source the unit begins in which lies what [`Self::time_at`] was asked about last.
+    pub(super) const fn origin(&self) -> u64 {
+        self.origin
     }
 
     /// Drops the first `n` bytes.
@@ -316,7 +336,7 @@ mod tests {
             let mut a = Assembler::new(true);
             let mut s = Stamps::new();
             for (i, c) in unit.chunks(step).enumerate() {
-                if i == 0 { a.start(c, &mut s).unwrap() } else { a.append(c, &mut s).unwrap() }
+                if i == 0 { a.start(c, 0, &mut s).unwrap() } else { a.append(c, &mut s).unwrap() }
             }
             assert!(a.is_complete() && !a.is_open());
             assert_eq!(a.data, unit[n..n + 300]);

@@ -204,6 +204,7 @@ impl Video {
     fn emit(&mut self, data: &[u8], end: usize, es: &mut Assembler, out: &mut impl Sink) {
         let begin = self.units.first().map_or(0, |u| u.saturating_sub(3));
         let time = es.time_at(begin);
+        out.begin(es.origin());
         let payload = match self.coding {
             Coding::H264 | Coding::Hevc => self.lengths(data, end, out),
             _ => self.mpeg2(data.get(begin..end).unwrap_or_default(), out),

@@ -10,10 +10,13 @@
 //! server was restarted and counts anew: caches may keep segments without asking. There is no session in a URL.
 //! Parameters that don't select tracks, like a token, are carried on to the URLs in a playlist.
 //!
+//! [`parse`] reads the playlists of others, those of the second edition (RFC 8216bis) too.
+//!
 //! All decisions about segments are the buffer's; this folder only writes them down. Left out: low-latency parts,
 //! encryption, WebVTT renditions, byte ranges, delta updates, I-frame playlists.
 
 mod output;
+pub mod parse;
 mod playlist;
 
 pub use output::Hls;

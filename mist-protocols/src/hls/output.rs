@@ -100,7 +100,7 @@ fn media(req: &HttpRequest<'_>, view: &StreamBuffer, tracks: &[TrackId], now: No
     if starts_too_early(view, skip, now) {
         return not_yet(view);
     }
-    document(view, playlist::media(view, skip, &playlist::carried(req.query)))
+    document(view, playlist::media(view, tracks, skip, &playlist::carried(req.query)))
 }
 
 /// Whether a player that begins now would run dry: it has the one segment that there is played before the next one is

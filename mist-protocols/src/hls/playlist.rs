@@ -112,14 +112,28 @@ pub(super) fn with_overhead(bits: u64) -> u64 {
     bits.saturating_add(bits / 16).saturating_add(20_000)
 }
 
-/// A media playlist of the segments from index `skip` on, which has to be in the list.
-pub(super) fn media(view: &StreamBuffer, skip: usize, query: &str) -> bytes::Bytes {
+/// Whether a segment has nothing of these tracks: it was cut while they were silent.
+fn is_gap(view: &StreamBuffer, tracks: &[TrackId], s: &Segment) -> bool {
+    let within = |t: &TrackId| {
+        view.gops(*t, s.start, s.end)
+            .iter()
+            .any(|g| g.packets.iter().any(|p| p.dts >= s.start && p.dts < s.end))
+    };
+    !tracks.contains(&s.track) && !tracks.iter().any(within)
+}
+
+/// A media playlist of these tracks with the segments from index `skip` on, which has to be in the list.
+pub(super) fn media(view: &StreamBuffer, tracks: &[TrackId], skip: usize, query: &str) -> bytes::Bytes {
+    let gaps: Vec<u64> =
+        view.segments().skip(skip).filter(|s| is_gap(view, tracks, s)).map(|s| s.number).collect();
     let listed = view.segments().len().saturating_sub(skip);
     let mut text = Text::with_capacity(160 + listed * (120 + query.len()));
     let target = view.segment_target().to_rate(1_000_000).max(1).unsigned_abs().div_ceil(1_000_000);
     let first = view.segments().nth(skip).map_or(0, |s| s.number);
     let skipped = view.segments().take(skip).filter(|s| s.discontinuity).count() as u64;
-    text.put("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:").number(target);
+    // EXT-X-GAP needs version 8 (RFC 8216bis §8).
+    let version = if gaps.is_empty() { 3 } else { 8 };
+    text.put("#EXTM3U\n#EXT-X-VERSION:").number(version).put("\n#EXT-X-TARGETDURATION:").number(target);
     text.put("\n#EXT-X-MEDIA-SEQUENCE:").number(first);
     text.put("\n#EXT-X-DISCONTINUITY-SEQUENCE:")
         .number(view.discontinuity_sequence().saturating_add(skipped));
@@ -127,6 +141,9 @@ pub(super) fn media(view: &StreamBuffer, skip: usize, query: &str) -> bytes::Byt
     for s in view.segments().skip(skip) {
         if s.discontinuity {
             text.put("#EXT-X-DISCONTINUITY\n");
+        }
+        if gaps.contains(&s.number) {
+            text.put("#EXT-X-GAP\n");
         }
         text.put("#EXT-X-PROGRAM-DATE-TIME:").date(s.unix).put("\n#EXTINF:").seconds(s.duration());
         text.put(",\n").segment(s).put(".ts").put(query).put("\n");

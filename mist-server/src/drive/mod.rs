@@ -4,11 +4,13 @@ mod listen;
 mod pace;
 mod stall;
 mod tcp;
+mod terms;
 
 pub use listen::{Listeners, accept_loop, bind};
 pub use pace::Pace;
 pub use stall::Stall;
 pub use tcp::drive;
+pub use terms::{SPREAD, Terms};
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The most that wake-ups are spread.
-const MAX_SPREAD_MS: u32 = 350;
+pub const MAX_SPREAD_MS: u32 = 350;
 /// How often the load is looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Above this share of all cores wake-ups are spread more, below the other less.
@@ -28,9 +28,10 @@ fn cpu_time() -> Option<Duration> {
 }
 
 impl Pace {
-    /// How long to wait after a delivery before the next; zero is prompt.
-    pub fn spread(&self) -> Duration {
-        Duration::from_millis(u64::from(self.spread_ms.load(Relaxed)))
+    /// How long to wait after a delivery before the next; zero is prompt. What is configured goes before what the load
+    /// suggests.
+    pub fn spread(&self, configured: Option<Duration>) -> Duration {
+        configured.unwrap_or_else(|| Duration::from_millis(u64::from(self.spread_ms.load(Relaxed))))
     }
 
     /// Follows the load, for ever.
@@ -70,16 +71,18 @@ mod tests {
     fn spreads_under_load_and_returns() {
         let p = Pace::default();
         p.adapt(0.1);
-        assert_eq!(p.spread(), Duration::ZERO);
+        assert_eq!(p.spread(None), Duration::ZERO);
         for _ in 0..20 {
             p.adapt(0.9);
         }
-        assert_eq!(p.spread().as_millis(), u128::from(MAX_SPREAD_MS));
+        assert_eq!(p.spread(None).as_millis(), u128::from(MAX_SPREAD_MS));
+        let fixed = Duration::from_millis(100);
+        assert_eq!(p.spread(Some(fixed)), fixed);
         p.adapt(0.6);
-        assert_eq!(p.spread().as_millis(), u128::from(MAX_SPREAD_MS));
+        assert_eq!(p.spread(None).as_millis(), u128::from(MAX_SPREAD_MS));
         for _ in 0..7 {
             p.adapt(0.2);
         }
-        assert_eq!(p.spread(), Duration::ZERO);
+        assert_eq!(p.spread(None), Duration::ZERO);
     }
 }

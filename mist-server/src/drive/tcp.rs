@@ -3,6 +3,7 @@
 //! Reading is stopped by what can't be written, media by what is not written yet; one write is in flight. A viewer that
 //! doesn't read is only an old cursor until it is cut.
 
+use super::terms::{Intake, Terms};
 use super::{MAX_UNSENT, READ_BATCH, WRITE_STALL};
 use crate::gate::{self, Verdict};
 use crate::session::{Client, Kind, Open, SessionGuard};
@@ -72,6 +73,7 @@ struct Driver<'a> {
     peer: SocketAddr,
     connector: &'static str,
     codecs: Codecs,
+    terms: Terms,
     session: Box<dyn Session>,
     /// Tickets that are being decided.
     asked: SmallVec<[Ticket; 1]>,
@@ -325,7 +327,7 @@ impl Driver<'_> {
                     p.view.mark_changed();
                 }
                 Read::Empty if !over => {
-                    let spread = self.shared.pace.spread();
+                    let spread = self.shared.pace.spread(self.terms.spread);
                     if std::mem::take(&mut p.delivered) && !spread.is_zero() {
                         p.not_before = Some(Instant::now() + spread);
                     }
@@ -396,6 +398,7 @@ pub async fn drive<R, W>(
     peer: SocketAddr,
     session: Box<dyn Session>,
     (connector, codecs): (&'static str, Codecs),
+    terms: Terms,
     shared: &Shared,
 ) -> Result<(), End>
 where
@@ -408,6 +411,7 @@ where
         peer,
         connector,
         codecs,
+        terms,
         session,
         asked: SmallVec::new(),
         plays: SmallVec::new(),
@@ -423,6 +427,7 @@ where
     let mut room = READ_MIN;
     let mut closed = false;
     let mut progress = Instant::now();
+    let mut intake = Intake::new(terms.max_rate);
     let timer: Sleep = sleep_until((Instant::now() + FAR).into());
     tokio::pin!(timer);
     let stop = shared.stopped();
@@ -463,7 +468,16 @@ where
         if inbox.capacity() - inbox.len() < room / 2 {
             inbox.reserve(room);
         }
-        let reading = !closed && d.out.len() < MAX_UNSENT;
+        let held = intake.held_until(now);
+        if let Some(t) = held
+            && timer.deadline().into_std() > t
+        {
+            timer.as_mut().reset(t.into());
+        }
+        if intake.newly_held() {
+            warn!(%peer, connector, "sends more than maxkbps allows: slowed down");
+        }
+        let reading = !closed && d.out.len() < MAX_UNSENT && held.is_none();
         let waiting = wants_media && d.out.is_empty() && merging.is_none();
         tokio::select! {
             biased;
@@ -489,6 +503,7 @@ where
                     if let Some(g) = d.guards().next() {
                         g.received(n as u64);
                     }
+                    intake.took(n);
                     d.handle(Input::Bytes(Flow(0), inbox.split().freeze()));
                 }
             }

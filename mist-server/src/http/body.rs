@@ -194,6 +194,8 @@ pub struct Live {
     pub fresh: bool,
     /// The end was written.
     pub finished: bool,
+    /// How long deliveries are gathered, where configured.
+    pub spread: Option<std::time::Duration>,
     /// Changes of the tracks that it knows.
     pub tracks_version: u64,
     /// Counts it.
@@ -224,7 +226,7 @@ impl Live {
                 return (self, Some(out));
             }
             if wait {
-                let spread = self.shared.pace.spread();
+                let spread = self.shared.pace.spread(self.spread);
                 if !spread.is_zero() {
                     sleep(spread).await;
                 }

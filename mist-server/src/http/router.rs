@@ -3,7 +3,7 @@
 use super::body::{Body, Live};
 use super::{NO_STORE, answer, info, pages};
 use crate::config::{Config, ProtocolConfig};
-use crate::drive::Listeners;
+use crate::drive::{Listeners, Terms};
 use crate::registry::{self, Maker, Output};
 use crate::session::{Client, Kind, Open, SessionGuard};
 use crate::shared::Shared;
@@ -345,6 +345,7 @@ impl Router {
             muxer: make(),
             fresh: true,
             finished: false,
+            spread: Terms::read(call.req.options).spread,
             tracks_version,
             guard,
             connector: call.output.connector.name,

@@ -109,6 +109,32 @@ fn a_live_streams_playlists() {
 }
 
 #[test]
+fn segments_from_while_video_was_silent_are_gaps_to_those_who_chose_video() {
+    let mut p = Publisher::with(&[track(1, Codec::H264), track(2, Codec::Aac)]);
+    p.play(0, 200, 50);
+    for n in 200..600 {
+        p.packet(2, n * 40, true, 640);
+        p.wall += 40;
+    }
+    p.play(24_000, 300, 50);
+    let gaps = |text: &str| text.matches("#EXT-X-GAP\n").count();
+    let both = p.text("1_2/index.m3u8", "");
+    assert_eq!(gaps(&both), 0, "{both}");
+    assert!(both.contains("#EXT-X-VERSION:3\n"));
+    let video = p.text("1/index.m3u8", "");
+    assert!(gaps(&video) > 0 && video.contains("#EXT-X-VERSION:8\n"), "{video}");
+    // The two lists number alike, and what is no gap has video.
+    assert_eq!(both.matches("#EXTINF").count(), video.matches("#EXTINF").count());
+    for (s, uri) in p.buffer.segments().zip(video.split("#EXTINF").skip(1)) {
+        let packets = p.buffer.gops(TrackId(1), s.start, s.end);
+        let any = packets.iter().any(|g| g.packets.iter().any(|p| p.dts >= s.start && p.dts < s.end));
+        let before = video.split(uri).next().unwrap();
+        let gap = before.rsplit(".ts").next().unwrap().contains("#EXT-X-GAP");
+        assert_eq!(any, !gap, "{}: {video}", s.number);
+    }
+}
+
+#[test]
 fn only_the_one_url_of_a_thing_has_an_answer() {
     let mut p = Publisher::with(&[track(1, Codec::H264), track(2, Codec::Aac), track(3, Codec::Vp9)]);
     p.play(0, 301, 50);

@@ -1,0 +1,98 @@
+//! Matroska and WebM: EBML (RFC 8794), Matroska (RFC 9559), its codec mappings
+//! (draft-ietf-cellar-codec) and the WebM container guidelines.
+
+use mist_core::codec::Codec;
+use mist_core::registry::{Connector, FormatDef, InputInfo, Method, Slot};
+
+pub mod codecs;
+pub mod schema;
+
+/// The registry entry.
+pub static FORMAT: FormatDef = FormatDef {
+    id: ID,
+    mime: "video/webm",
+    extensions: &["mkv", "webm", "mka", "mk3d", "mks"],
+    probe,
+    demuxer: None,
+    muxer: None,
+    input: Some(INPUT),
+    output: Some(OUTPUT),
+};
+
+/// Id of the format.
+const ID: &str = "MKV";
+
+const VIDEO: &[Codec] =
+    &[Codec::H264, Codec::Hevc, Codec::Vp8, Codec::Vp9, Codec::Theora, Codec::Mpeg2, Codec::Av1, Codec::Jpeg];
+const AUDIO: &[Codec] = &[
+    Codec::Aac,
+    Codec::Vorbis,
+    Codec::Opus,
+    Codec::Pcm,
+    Codec::Alaw,
+    Codec::Ulaw,
+    Codec::Mp2,
+    Codec::Mp3,
+    Codec::PcmFloat,
+    Codec::Ac3,
+    Codec::Eac3,
+    Codec::Flac,
+    Codec::Dts,
+    Codec::Alac,
+];
+const TEXT: &[Codec] = &[Codec::Subtitle, Codec::WebVtt, Codec::Ass];
+const DATA: &[Codec] = &[Codec::Json];
+
+const INPUT: InputInfo = InputInfo {
+    name: "EBML",
+    desc: "Allows loading MKV, MKA, MK3D, MKS and WebM files for Video on Demand, or accepts live streams in those formats over standard input.",
+    source_match: &["/*.mkv", "/*.mka", "/*.mk3d", "/*.mks", "/*.webm", "mkv-exec:*", "ebml:*"],
+    priority: 9,
+    codecs: &[&[Slot::Many(VIDEO), Slot::Many(AUDIO), Slot::Many(TEXT), Slot::Many(DATA)]],
+    options: &[],
+};
+
+const OUTPUT: Connector = Connector {
+    name: "EBML",
+    desc: "Enables MKV and WebM streaming over HTTP.",
+    deps: "HTTP",
+    url_rel: "/$.webm",
+    url_match: &["/$.mkv", "/$.webm"],
+    url_prefix: &[],
+    push_urls: &["/*.mkv", "/*.webm"],
+    methods: &[Method { handler: "http", kind: "html5/video/webm", priority: 11 }],
+    codecs: &[&[Slot::Of(VIDEO), Slot::Of(AUDIO), Slot::Many(TEXT), Slot::Many(DATA)]],
+    options: &[],
+};
+
+fn probe(head: &[u8]) -> u8 {
+    let Some(rest) = head.strip_prefix(&[0x1a, 0x45, 0xdf, 0xa3]) else { return 0 };
+    let holds = |what: &[u8]| memchr::memmem::find(rest.get(..limits::PROBE).unwrap_or(rest), what).is_some();
+    if holds(b"matroska") || holds(b"webm") { 255 } else { 100 }
+}
+
+/// What a file or stream may make us hold.
+pub mod limits {
+    /// Bytes of a file's start in which its DocType is looked for.
+    pub(super) const PROBE: usize = 256;
+    /// Bytes of the EBML header.
+    pub const HEADER: u64 = 64 << 10;
+    /// Bytes of SeekHead, Info, Tracks or Cues, each of which is read as a whole.
+    pub const METADATA: u64 = 32 << 20;
+    /// Bytes of a SimpleBlock or BlockGroup.
+    pub const BLOCK: u64 = 64 << 20;
+    /// Depth of elements in each other.
+    pub const DEPTH: u16 = 16;
+    /// Tracks of a segment.
+    pub const TRACKS: usize = 128;
+    /// Bytes of a track's CodecPrivate.
+    pub const PRIVATE: usize = 4 << 20;
+    /// Bytes of a frame when it is unpacked.
+    pub const INFLATED: usize = 4 << 20;
+    /// Content encodings of a track, one in the other.
+    pub const ENCODINGS: usize = 4;
+    /// Entries of Cues that are kept; more are thinned out evenly.
+    pub const CUES: usize = 1 << 20;
+    /// Bytes in a row without an element that is known.
+    pub const SEARCH: u64 = 1 << 20;
+}

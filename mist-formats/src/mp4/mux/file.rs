@@ -1,0 +1,415 @@
+//! A file laid out from an index: `ftyp`, `moov` with all sample tables, and one `mdat` with the samples in the order of
+//! [`Index::interleaved`].
+
+use super::boxes::Boxes;
+use super::movie::{Edit, Movie, Trak, ftyp};
+use super::sample_entry::{self, BitRate};
+use super::time::{Timeline, nominal, timescale};
+use super::{error, limits, sample};
+use bytes::Bytes;
+use mist_core::codec::Codec;
+use mist_core::format::{ErrorKind, FormatError, Index, IndexEntry, Patch};
+use mist_core::gather::Gather;
+use mist_core::layout::Layout;
+use mist_core::media::{Kind, Packet, TrackInfo};
+use mist_core::time::{TICKS_PER_SECOND, Timestamp};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Packets of a track that are looked at for what is shown first: more than any reordering spans.
+const HEAD: usize = 64;
+/// Samples of one chunk.
+const CHUNK_SAMPLES: u32 = 256;
+/// What shows nothing, in front of the packets: the samples between texts all point there.
+const GAPS: [Codec; 2] = [Codec::Tx3g, Codec::WebVtt];
+
+/// Tables of one track, without those of its chunks.
+#[derive(Debug, Default)]
+struct Tables {
+    /// `stts`, `ctts`, `stss`, `stsz` as they are.
+    boxes: Vec<u8>,
+    /// Packets behind which nothing is shown for a while.
+    gaps: Vec<u32>,
+    /// Media time of the first sample from the presentation's beginning, in order of decoding.
+    start: i64,
+    /// The same in order of presentation.
+    shown: i64,
+    /// Media time from the first sample to the end.
+    duration: u64,
+    rate: BitRate,
+}
+
+/// A table of runs: a count and a value each.
+#[derive(Debug)]
+struct Runs<T> {
+    w: Boxes,
+    count: u32,
+    last: Option<(u32, T)>,
+}
+
+impl<T: Copy + PartialEq> Runs<T> {
+    fn new() -> Self {
+        Self { w: Boxes::new(), count: 0, last: None }
+    }
+
+    fn add(&mut self, v: T, bits: fn(T) -> u32) {
+        match &mut self.last {
+            Some((n, last)) if *last == v => *n += 1,
+            _ => {
+                self.end(bits);
+                self.last = Some((1, v));
+            }
+        }
+    }
+
+    fn end(&mut self, bits: fn(T) -> u32) {
+        if let Some((n, v)) = self.last.take() {
+            self.w.u32(n).u32(bits(v));
+            self.count += 1;
+        }
+    }
+}
+
+/// Where a track's samples lie.
+#[derive(Debug)]
+struct Chunks {
+    /// Offsets from the first byte of the media.
+    offsets: Vec<u64>,
+    /// `stsc` entries: first chunk and its samples.
+    runs: Vec<(u32, u32)>,
+    /// Samples of the chunk that is open.
+    open: u32,
+}
+
+impl Chunks {
+    fn close(&mut self) {
+        let samples = std::mem::take(&mut self.open);
+        if samples > 0 && self.runs.last().is_none_or(|r| r.1 != samples) {
+            self.runs.push((self.offsets.len() as u32, samples));
+        }
+    }
+
+    fn begin(&mut self, offset: u64) {
+        self.close();
+        self.offsets.push(offset);
+    }
+}
+
+/// What a packet takes in the file.
+fn size(info: &TrackInfo, e: &IndexEntry) -> u32 {
+    e.size.saturating_add(sample::around(info.codec))
+}
+
+fn tables(info: &TrackInfo, entries: &[IndexEntry], timeline: Timeline, scale: u32) -> Tables {
+    let at = |t: Timestamp| (t - timeline.origin).to_rate(scale);
+    let is_text = info.codec.kind() == Kind::Text;
+    let (mut stts, mut ctts) = (Runs::<u32>::new(), Runs::<i32>::new());
+    let mut sizes = Boxes::with_capacity(entries.len() * 4);
+    let mut sync = Boxes::new();
+    let mut this = Tables::default();
+    let (mut samples, mut keys, mut constant) = (0u32, 0u32, true);
+    let (mut signed, mut composed) = (false, false);
+    let (mut total, mut largest, mut most) = (0u64, 0u32, 0u64);
+    let (mut second, mut in_second) = (i64::MIN, 0u64);
+    let mut dts = entries.first().map_or(0, |e| at(e.dts));
+    let mut last = None;
+    this.start = dts;
+    this.shown = entries.iter().take(HEAD).map(|e| at(e.dts + e.cts)).min().unwrap_or(dts);
+    for (i, e) in entries.iter().enumerate() {
+        let next = entries.get(i + 1).map(|n| at(n.dts).max(dts));
+        let until = next.map(|n| u32::try_from(n - dts).unwrap_or(u32::MAX));
+        let shown = u32::try_from(e.duration.to_rate(scale)).ok().filter(|d| *d > 0);
+        let gap = match (is_text, shown, until) {
+            (true, Some(shown), Some(until)) if until > shown => Some(until - shown),
+            _ => None,
+        };
+        let duration = match (gap, until, shown) {
+            (Some(_), _, Some(shown)) | (None, None, Some(shown)) => shown,
+            (_, Some(until), _) => until,
+            (_, None, _) => nominal(info, None, last, scale),
+        };
+        let cts = at(e.dts + e.cts).saturating_sub(dts);
+        let cts = i32::try_from(cts).unwrap_or(if cts < 0 { i32::MIN } else { i32::MAX });
+        let bytes = size(info, e);
+        constant &= sizes.len() == 0 || bytes == largest;
+        largest = largest.max(bytes);
+        signed |= cts < 0;
+        composed |= cts != 0;
+        samples += 1;
+        if e.key {
+            keys += 1;
+            sync.u32(samples);
+        }
+        sizes.u32(bytes);
+        stts.add(duration, |v| v);
+        ctts.add(cts, |v| v as u32);
+        if let Some(gap) = gap {
+            this.gaps.push(i as u32);
+            samples += 1;
+            keys += 1;
+            sync.u32(samples);
+            let empty = sample::gap(info.codec).len() as u32;
+            constant &= empty == largest;
+            sizes.u32(empty);
+            stts.add(gap, |v| v);
+            ctts.add(0, |v| v as u32);
+            this.duration += u64::from(gap);
+        }
+        this.duration += u64::from(duration);
+        total += u64::from(bytes);
+        let now = dts.div_euclid(i64::from(scale.max(1)));
+        if now != second {
+            (second, in_second) = (now, 0);
+        }
+        in_second += u64::from(bytes);
+        most = most.max(in_second);
+        last = Some(duration);
+        dts = next.unwrap_or(dts);
+    }
+    stts.end(|v| v);
+    ctts.end(|v| v as u32);
+    let bits = |bytes: u64| u32::try_from(bytes.saturating_mul(8)).unwrap_or(u32::MAX);
+    let average = u128::from(total) * u128::from(scale);
+    let average = average.checked_div(u128::from(this.duration)).unwrap_or(0);
+    let average = bits(u64::try_from(average).unwrap_or(u64::MAX));
+    this.rate = BitRate { buffer: largest, most: bits(most).max(average), average };
+
+    let mut w = Boxes::with_capacity(sizes.len() + stts.w.len() + ctts.w.len() + sync.len() + 96);
+    w.full(b"stts", 0, 0, |w| _ = w.u32(stts.count).bytes(stts.w.as_slice()));
+    if composed {
+        w.full(b"ctts", u8::from(signed), 0, |w| _ = w.u32(ctts.count).bytes(ctts.w.as_slice()));
+    }
+    if keys < samples {
+        w.full(b"stss", 0, 0, |w| _ = w.u32(keys).bytes(sync.as_slice()));
+    }
+    w.full(b"stsz", 0, 0, |w| {
+        if constant && samples > 0 {
+            w.u32(largest).u32(samples);
+        } else {
+            w.u32(0).u32(samples).bytes(sizes.as_slice());
+        }
+    });
+    this.boxes = w.into_vec();
+    this
+}
+
+/// The description of each of the index's tracks.
+fn infos<'a>(tracks: &'a [Arc<TrackInfo>], index: &Index) -> Result<Vec<&'a TrackInfo>, FormatError> {
+    let find = |id| tracks.iter().find(|t| t.id == id).map(|t| &**t);
+    let found: Option<Vec<_>> = index.tracks.iter().map(|(id, _)| find(*id)).collect();
+    found.ok_or_else(|| error(0, "moov", ErrorKind::Unsupported("index of a track that was not announced")))
+}
+
+/// The timeline of what an index describes.
+fn timeline(index: &Index) -> Timeline {
+    let heads = || index.tracks.iter().flat_map(|(_, l)| l.iter().take(HEAD));
+    let dts = heads().map(|e| e.dts).min().unwrap_or_default();
+    let pts = heads().map(|e| e.dts + e.cts).min().unwrap_or_default();
+    // There is no room to make: a track's first decoding time is its media's zero.
+    Timeline { lead: mist_core::time::Duration::ZERO, ..Timeline::starting(dts, pts) }
+}
+
+/// Units of the movie in which the starts of all tracks, given in theirs, are whole.
+fn movie_scale(starts: &[(i64, u32)]) -> u32 {
+    let fits =
+        |m: &u32| starts.iter().all(|(s, scale)| s.saturating_mul(i64::from(*m)) % i64::from(*scale) == 0);
+    [1000, 90_000].into_iter().find(fits).unwrap_or(TICKS_PER_SECOND as u32)
+}
+
+/// `v` units of `from` in those of `to`, rounded up.
+fn rescale(v: u64, from: u32, to: u32) -> u64 {
+    let n = u128::from(v) * u128::from(to);
+    u64::try_from(n.div_ceil(u128::from(from.max(1)))).unwrap_or(u64::MAX)
+}
+
+/// Where everything lies in the file that is made of these tracks and packets. The order of the index's `tracks`
+/// is that of the file's.
+///
+/// # Errors
+/// A track can't be described in MP4 or was not announced, or there are more of them than [`limits::TRACKS`], or more
+/// packets than [`limits::PACKETS`].
+pub fn layout(tracks: &[Arc<TrackInfo>], index: &Index) -> Result<Layout, FormatError> {
+    let infos = infos(tracks, index)?;
+    let packets: usize = index.tracks.iter().map(|t| t.1.len()).sum();
+    if index.tracks.len() > limits::TRACKS {
+        return Err(error(0, "moov", ErrorKind::Limit("tracks")));
+    }
+    if packets > limits::PACKETS {
+        return Err(error(0, "moov/trak/mdia/minf/stbl", ErrorKind::Limit("packets")));
+    }
+    let timeline = timeline(index);
+    let scales: SmallVec<[u32; 4]> = infos.iter().map(|t| timescale(t)).collect();
+    let tables: Vec<Tables> = (infos.iter().zip(&index.tracks).zip(&scales))
+        .map(|((info, (_, entries)), scale)| tables(info, entries, timeline, *scale))
+        .collect();
+    let starts: Vec<_> = tables.iter().map(|t| t.shown).zip(scales.iter().copied()).collect();
+    let scale = movie_scale(&starts);
+
+    let mut movie = Movie { scale, duration: 0, tracks: Vec::with_capacity(infos.len()), fragmented: false };
+    for (i, ((info, t), own)) in infos.iter().zip(&tables).zip(&scales).enumerate() {
+        let mut entry = Boxes::new();
+        sample_entry::write(&mut entry, info, None, Some(t.rate))
+            .map_err(|kind| error(0, "moov/trak/mdia/minf/stbl/stsd", kind))?;
+        // The media begins with what is shown first, at the time when it is: nothing before that.
+        let begin = if t.start == 0 { 0 } else { t.shown.max(0) };
+        let trim = begin.saturating_sub(t.start).max(0);
+        let shown = rescale(t.duration.saturating_sub(trim.unsigned_abs()), *own, scale);
+        let empty = rescale(begin.unsigned_abs(), *own, scale);
+        let mut edits = Vec::new();
+        if empty > 0 {
+            edits.push(Edit { duration: empty, media_time: None });
+        }
+        if t.start != 0 {
+            edits.push(Edit { duration: shown, media_time: Some(trim) });
+        }
+        let duration = empty.saturating_add(shown);
+        movie.duration = movie.duration.max(duration);
+        let entry = entry.into_vec();
+        let id = i as u32 + 1;
+        let media_duration = t.duration;
+        movie.tracks.push(Trak { info, id, scale: *own, media_duration, duration, edits, entry });
+    }
+
+    // What the empty samples point to lies before the packets.
+    let mut lead = Boxes::new();
+    let mut gap_at: SmallVec<[u64; 4]> = SmallVec::new();
+    for (info, t) in infos.iter().zip(&tables) {
+        gap_at.push(lead.len() as u64);
+        if !t.gaps.is_empty() && GAPS.contains(&info.codec) {
+            lead.bytes(sample::gap(info.codec));
+        }
+    }
+    let (chunks, body) = chunks(&infos, index, &tables, &gap_at, lead.len() as u64);
+
+    let estimate = |wide: bool| -> Result<(Boxes, Vec<(usize, usize)>), FormatError> {
+        let mut w = Boxes::with_capacity(4096 + tables.iter().map(|t| t.boxes.len()).sum::<usize>());
+        ftyp(&mut w, infos.iter().copied(), false);
+        let mut places = Vec::new();
+        movie.write(&mut w, |w, i| {
+            let (Some(t), Some(c)) = (tables.get(i), chunks.get(i)) else { return };
+            w.bytes(&t.boxes);
+            w.full(b"stsc", 0, 0, |w| {
+                w.u32(c.runs.len() as u32);
+                for (first, samples) in &c.runs {
+                    w.u32(*first).u32(*samples).u32(1);
+                }
+            });
+            w.full(if wide { b"co64" } else { b"stco" }, 0, 0, |w| {
+                w.u32(c.offsets.len() as u32);
+                places.push((w.len(), c.offsets.len()));
+                for o in &c.offsets {
+                    w.wide(wide, *o);
+                }
+            });
+        });
+        if w.len() > u32::MAX as usize / 2 {
+            return Err(error(0, "moov", ErrorKind::Limit("bytes of the moov")));
+        }
+        Ok((w, places))
+    };
+    let reaches = |w: &Boxes| body.saturating_add(w.len() as u64 + 16) > u64::from(u32::MAX);
+    let mut wide = false;
+    let (mut w, mut places) = estimate(false)?;
+    if reaches(&w) {
+        wide = true;
+        (w, places) = estimate(true)?;
+    }
+    if wide {
+        w.u32(1).bytes(b"mdat").u64(body.saturating_add(16));
+    } else {
+        w.u32(body as u32 + 8).bytes(b"mdat");
+    }
+    let base = w.len() as u64;
+    for (at, count) in places {
+        w.add_to(at, count, wide, base);
+    }
+    w.bytes(lead.as_slice());
+    let around = infos.iter().map(|t| sample::around(t.codec));
+    Ok(Layout::new(index, Bytes::from(w.into_vec()), around, Bytes::new()))
+}
+
+/// The chunks of each track: packets that lie one behind the other. Gives the length of the media as well.
+fn chunks(
+    infos: &[&TrackInfo],
+    index: &Index,
+    tables: &[Tables],
+    gap_at: &[u64],
+    lead: u64,
+) -> (Vec<Chunks>, u64) {
+    let none = || Chunks { offsets: Vec::new(), runs: Vec::new(), open: 0 };
+    let mut all: Vec<Chunks> = infos.iter().map(|_| none()).collect();
+    let mut gaps: Vec<_> = tables.iter().map(|t| t.gaps.iter().copied().peekable()).collect();
+    let mut before = None;
+    let mut at = lead;
+    for (track, packet) in index.interleaved() {
+        let (Some(c), Some(gaps), Some(info)) = (all.get_mut(track), gaps.get_mut(track), infos.get(track))
+        else {
+            continue;
+        };
+        if before != Some(track) || c.open == 0 || c.open >= CHUNK_SAMPLES {
+            c.begin(at);
+        }
+        c.open += 1;
+        before = Some(track);
+        if gaps.next_if_eq(&(packet as u32)).is_some() {
+            c.begin(gap_at.get(track).copied().unwrap_or(0));
+            c.open = 1;
+            c.close();
+        }
+        let entry = index.tracks.get(track).and_then(|t| t.1.get(packet));
+        at = at.saturating_add(entry.map_or(0, |e| size(info, e).into()));
+    }
+    all.iter_mut().for_each(Chunks::close);
+    (all, at)
+}
+
+/// Writes such a file from its start to its end.
+#[derive(Debug)]
+pub(super) struct File {
+    tracks: Vec<Arc<TrackInfo>>,
+    len: u64,
+    written: u64,
+}
+
+impl File {
+    pub(super) fn start(
+        tracks: &[Arc<TrackInfo>],
+        index: &Index,
+        out: &mut Gather,
+    ) -> Result<Self, FormatError> {
+        let layout = layout(tracks, index)?;
+        out.push(layout.head().clone());
+        Ok(Self { tracks: tracks.to_vec(), len: layout.len(), written: layout.head().len() as u64 })
+    }
+
+    pub(super) fn track(&self, info: &Arc<TrackInfo>) -> Result<(), FormatError> {
+        let same = |t: &Arc<TrackInfo>| t.id == info.id && t.codec == info.codec && t.init == info.init;
+        if self.tracks.iter().any(same) {
+            return Ok(());
+        }
+        let kind = ErrorKind::Unsupported("change of the description behind the moov");
+        Err(error(self.written, "moov/trak/mdia/minf/stbl/stsd", kind))
+    }
+
+    pub(super) fn packet(&mut self, p: &Packet, out: &mut Gather) -> Result<(), FormatError> {
+        let Some(info) = self.tracks.iter().find(|t| t.id == p.track) else {
+            let kind = ErrorKind::Unsupported("packet of a track that was not announced");
+            return Err(error(self.written, "mdat", kind));
+        };
+        let mut pieces = Vec::with_capacity(1);
+        sample::put(info, p, &Bytes::new(), &mut pieces);
+        for piece in pieces {
+            self.written = self.written.saturating_add(piece.len() as u64);
+            out.push(piece);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&self) -> Result<Vec<Patch>, FormatError> {
+        if self.written != self.len {
+            let kind = ErrorKind::Malformed("packets are others than those of the index");
+            return Err(error(self.written, "mdat", kind));
+        }
+        Ok(Vec::new())
+    }
+}
