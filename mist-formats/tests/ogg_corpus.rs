@@ -120,7 +120,7 @@ fn check(t: &Truth, got: &Demux) {
         }
         let (mut before, mut late) = (None::<&Packet>, false);
         for (n, (p, r)) in packets.iter().zip(rows).enumerate() {
-            if chained && r.dts_ms < before.and_then(|b| Some(b.dts.as_secs_f64() * 1000.0 - 5.0)) {
+            if chained && r.dts_ms < before.map(|b| b.dts.as_secs_f64() * 1000.0 - 5.0) {
                 break;
             }
             late = same(path, &format!("{path} {info:?} packet {n}"), info, late, p, r);

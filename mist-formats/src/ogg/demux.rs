@@ -152,10 +152,11 @@ impl Demuxer {
         for e in events.drain(..) {
             match e {
                 Event::Problem { offset, path, kind } => self.problem(offset, path, kind),
-                Event::Language(serial, lang) if self.link.langs.len() < limits::STREAMS => {
-                    self.link.langs.push((serial, lang));
+                Event::Language(serial, lang) => {
+                    if self.link.langs.len() < limits::STREAMS {
+                        self.link.langs.push((serial, lang));
+                    }
                 }
-                Event::Language(..) => {}
                 Event::Header { offset, packet } if self.nodes => {
                     let name: String = packet.iter().take(8).map(|b| b.escape_ascii().to_string()).collect();
                     self.node(1, offset, packet.len(), "header", name);

@@ -100,13 +100,11 @@ fn side(link: &Link, page: &Page, phase: Phase, goal: Duration) -> Side {
 impl Demuxer {
     /// Chooses where to look next, or where to land.
     pub(super) fn seek_next(&mut self) {
-        if self.seek.as_ref().is_some_and(|s| s.phase == Phase::Video) && !has_video(&self.link) {
-            if let Some(s) = &mut self.seek {
-                s.phase = Phase::Start;
-                s.goal = s.goal - MARGIN;
-            }
-        }
         let Some(s) = &mut self.seek else { return };
+        if s.phase == Phase::Video && !has_video(&self.link) {
+            s.phase = Phase::Start;
+            s.goal -= MARGIN;
+        }
         let at = match s.high {
             Some(high) if high.saturating_sub(s.low) <= GRAIN => match s.phase {
                 Phase::Video => {

@@ -250,14 +250,13 @@ impl Stream {
             (Some(back), Some(next)) if back >= next => back,
             // A little less than what came before: the packets overlap, or the last ones are cut.
             (Some(back), Some(next)) if page.has(flag::EOS) || next.saturating_sub(back) < second => next,
-            (Some(back), Some(_)) => back,
             // The start of the stream: it can't begin before its origin but for what is cut at the front.
             (Some(back), None)
                 if self.last.is_none() && (page.has(flag::EOS) || back < origin.saturating_sub(second)) =>
             {
                 back.max(origin)
             }
-            (Some(back), None) => back,
+            (Some(back), _) => back,
             (None, next) => next.or(self.last).unwrap_or(origin),
         };
         let mut at = start;
