@@ -18,6 +18,12 @@ def save(target, name, data):
     (folder / name).write_bytes(data)
 
 
+def number(folder):
+    """What picks a format: its place in the registry."""
+    registry = (ROOT.parent / "mist-formats/src/lib.rs").read_text().split("FORMATS: &[&FormatDef] =")[1]
+    return [f.split("::")[0].strip(" \n&[,") for f in registry.split("FORMAT")].index(folder)
+
+
 for name, text in {"names": "Live+Wild_Card 1", "push": "push://[2001:db8::1]/64@secret", "cidr": "push://10.0.0.0/8@a@b",
                    "target": "/rec/$stream.ts?x=1?video=h264&audio=all&recstop=5", "select": "video=0&audio=eng&subtitle=all&audio=AAC"}.items():
     save("text", name, text.encode())
@@ -62,8 +68,35 @@ for clip in ("mpeg2-mp2", "hevc-eac3", "h264-latm"):
     for first in (0, 1):
         save("demux", f"{clip}-{first}", bytes([first, 188]) + data)
 
+def packed(value):
+    if isinstance(value, int):
+        return b"\x01" + struct.pack(">q", value)
+    if isinstance(value, bytes):
+        return b"\x02" + struct.pack(">I", len(value)) + value
+    return b"\xe0" + b"".join(struct.pack(">H", len(k)) + k.encode() + packed(v) for k, v in value.items()) + b"\0\0\xee"
+
+
+def dt(kind, body):
+    return kind + struct.pack(">I", len(body)) + body
+
+
+tracks = {"v": {"trackid": 1, "codec": b"VP8", "width": 16, "height": 16}, "s": {"trackid": 2, "codec": b"subtitle", "lang": b"eng"}}
+header = dt(b"DTSC", packed({"live": 1, "version": 4, "tracks": tracks}))
+media = b"".join(dt(b"DTP2", struct.pack(">IQ", 1 + n % 2, n * 40) + packed({"offset": 40, "keyframe": 1, "data": b"x" * 9})) for n in range(6))
+old = dt(b"DTPD", packed({"trackid": 1, "time": 400, "data": b"old"}))
+hello = dt(b"DTCM", packed({"cmd": b"hi"}))
+save("demux", "dtsc", bytes([number("dtsc"), 9]) + hello + header + media + header + old)
+tables = {"fragments": struct.pack(">IBII", 80, 1, 1, 18), "keys": struct.pack(">Q3sIHQ", 100, b"\0\0\x50", 1, 2, 0),
+          "keysizes": struct.pack(">I", 18), "parts": b"\0\0\x09\0\0\x28\0\0\x28" * 2}
+more = {"vod": 1, "version": 4, "sourcesize": 1000, "sourcetime": 5, "timezero": -40, "tracks": {"v": {**tables, **tracks["v"]}}}
+save("demux", "dtsc-tables", bytes([number("dtsc"), 61]) + dt(b"DTSC", packed({**more, "moreheader": 0})) + media)
+save("demux", "dtsc-more", bytes([number("dtsc"), 61]) + dt(b"DTSC", packed({"moreheader": 34})) + header + media)
+save("dtsh", "tables", dt(b"DTSC", packed(more)))
+exact = {**tables, "remainders": b"\0\0\x05\xff\xff\xfb" * 2}
+save("dtsh", "exact", dt(b"DTSC", packed({**more, "tracks": {"v": {**exact, **tracks["v"]}}})))
+
 frames = b"".join(bytes([flags, 40, 8, 5]) + b"\0\0\0\x01\x65" for flags in (5, 2, 1, 2, 1, 2, 5))
-for n in range(4):
+for n in range(6):
     save("mux_round_trip", f"frames-{n}", bytes([n, n // 2, n]) + frames)
 
 

@@ -23,6 +23,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("stream", stream),
     ("http", http),
     ("rtmp", rtmp),
+    ("dtsh", dtsh),
 ];
 
 /// Names, sources, targets, track selectors and playlists that are read.
@@ -47,6 +48,11 @@ pub fn demux(data: &[u8]) {
 /// Every muxer, read back by its demuxer.
 pub fn mux_round_trip(data: &[u8]) {
     mist_formats::fuzzing::mux_round_trip(data);
+}
+
+/// Header files beside sources.
+pub fn dtsh(data: &[u8]) {
+    mist_formats::fuzzing::dtsh(data);
 }
 
 fn now(start: Instant, ms: u64) -> Now {

@@ -115,6 +115,26 @@ pub fn amf(data: &[u8]) {
     }
 }
 
+/// Reads arbitrary bytes as a header file. What can be read has to survive writing and reading again.
+pub fn dtsh(data: &[u8]) {
+    use crate::dtsc::dtsh;
+    let data = Bytes::copy_from_slice(data);
+    let Ok(header) = dtsh::parse(&data) else { return };
+    let source = dtsh::Source { size: u64::MAX, modified: 0 };
+    dtsh::check(&header, source, 0);
+    header.key_before(Timestamp::ZERO);
+    let lines: usize = header.tracks.iter().map(|t| t.packets.len()).sum();
+    assert!(lines * 9 <= data.len(), "packets out of nothing");
+    if let (Some(index), Ok(again)) = (header.index(), dtsh::parse(&dtsh::write(&header))) {
+        // Times that don't fit the tables leave them out; what is there is the same.
+        if let Some(back) = again.index() {
+            let counts =
+                |i: &mist_core::format::Index| i.tracks.iter().map(|t| t.1.len()).collect::<Vec<_>>();
+            assert_eq!(counts(&index), counts(&back));
+        }
+    }
+}
+
 /// Muxes packets made from arbitrary bytes and demuxes the result: it has to be readable to its end.
 pub fn mux_round_trip(data: &[u8]) {
     let [format, video, audio, rest @ ..] = data else { return };

@@ -6,6 +6,7 @@
 )]
 
 pub mod amf;
+pub mod dtsc;
 pub mod flv;
 pub mod mkv;
 pub mod mp4;
@@ -19,4 +20,4 @@ pub mod fuzzing;
 use mist_core::registry::FormatDef;
 
 /// Every format, in the order of probing.
-pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &ogg::FORMAT];
+pub static FORMATS: &[&FormatDef] = &[&flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &ogg::FORMAT];

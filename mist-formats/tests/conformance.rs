@@ -207,9 +207,12 @@ fn what_is_muxed_comes_back() {
                 let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
                 let (from, to) = (packets[0].dts, back.packets.iter().map(|p| p.dts).min().unwrap());
-                for info in &tracks {
+                for (i, info) in tracks.iter().enumerate() {
+                    // Several tracks of one codec keep their order.
+                    let nth = tracks.iter().take(i).filter(|t| t.codec == info.codec).count();
                     let at = format!("{} {:?} in {}", t.path, info.codec, def.id);
-                    let other = back.last().into_iter().find(|t| t.codec == info.codec).expect(&at);
+                    let other =
+                        back.last().into_iter().filter(|t| t.codec == info.codec).nth(nth).expect(&at);
                     let a: Vec<_> = packets.iter().filter(|p| p.track == info.id).collect();
                     let b = back.of(other.id);
                     if is_samples(info.codec) && a.len() != b.len() {
