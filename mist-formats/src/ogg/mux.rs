@@ -37,16 +37,36 @@ struct Writer {
     next: Option<i64>,
     /// The last key frame, in units.
     key: i64,
-    /// The last granule position.
-    granule: i64,
-    /// The last packet is shorter than its codec says.
+    /// Where what is on the page ends, in units.
+    end: i64,
+    /// The last packet. It waits for the next one, as a stream's last packet has to be on its last page.
+    held: Option<Held>,
+    /// Packets to come, where an index tells.
+    left: Option<usize>,
+    /// The last packet is on its page.
+    done: bool,
+    /// The last page was written.
+    ended: bool,
+    /// The last packet on the page is shorter than its codec says.
     cut: bool,
 }
 
+/// A packet that waits.
+#[derive(Debug)]
+struct Held {
+    data: Bytes,
+    dts: Timestamp,
+    granule: i64,
+    place: Place,
+}
+
 /// Where a packet is, in units.
+#[derive(Debug, Clone, Copy)]
 struct Place {
     start: i64,
     end: i64,
+    /// It doesn't begin where the one before ended.
+    gap: bool,
     /// Shorter than its codec says.
     cut: bool,
 }
@@ -77,7 +97,11 @@ impl Writer {
             since: Timestamp::ZERO,
             next: None,
             key: 0,
-            granule: 0,
+            end: 0,
+            held: None,
+            left: None,
+            done: false,
+            ended: false,
             cut: false,
         })
     }
@@ -107,7 +131,8 @@ impl Writer {
             if p.key || first {
                 self.key = start;
             }
-            return Some(Place { start, end: start.saturating_add(1), cut: false });
+            let gap = self.next.is_some_and(|n| n != start);
+            return Some(Place { start, end: start.saturating_add(1), gap, cut: false });
         }
         let near = clock.units(ROUNDING);
         let start = match self.next {
@@ -119,12 +144,13 @@ impl Writer {
         let told = clock.units(p.duration);
         let cut = p.duration > Duration::ZERO && told.saturating_add(near) < whole;
         let len = if cut { told.max(1) } else { whole };
-        Some(Place { start, end: start.saturating_add(len), cut })
+        let gap = self.next.is_some_and(|n| n != start);
+        Some(Place { start, end: start.saturating_add(len), gap, cut })
     }
 
     /// The time at which its page ends.
     fn end(&self) -> Duration {
-        self.pen.clock.time(self.next.unwrap_or(0))
+        self.pen.clock.time(self.end)
     }
 }
 
@@ -175,48 +201,84 @@ impl Muxer {
         Ok(())
     }
 
-    /// Writes what waits, in the order of time.
+    /// Writes the pages that are being put together, in the order of their ends.
     fn flush(&mut self, last: bool, out: &mut Gather) {
-        let mut order: Vec<&mut Writer> = self.writers.iter_mut().collect();
+        let mut order: Vec<&mut Writer> = self.writers.iter_mut().filter(|w| !w.page.is_empty()).collect();
         order.sort_by_key(|w| w.end());
         for w in order {
-            if !w.page.is_empty() {
-                w.write(if last { flag::EOS } else { 0 }, out);
-            } else if last {
-                w.page.set_granule(w.granule);
-                w.write(flag::EOS, out);
+            w.ended = last || w.done;
+            w.write(if w.ended { flag::EOS } else { 0 }, out);
+        }
+    }
+
+    /// Puts a packet on its track's page, behind what has to be written before.
+    fn put(&mut self, at: usize, held: Held, out: &mut Gather) {
+        let most = if self.live { LIVE } else { STORED };
+        let due = self.writers.iter().any(|w| !w.page.is_empty() && held.dts - w.since >= most);
+        let bytes: usize = self.writers.iter().map(|w| w.page.len()).sum();
+        let Some(w) = self.writers.get_mut(at) else { return };
+        // Within a page packets follow each other without a gap: their times are counted back from its end.
+        let gap = std::mem::replace(&mut w.cut, held.place.cut) || held.place.gap;
+        if due || gap || bytes >= BODY || !w.page.fits(held.data.len()) {
+            self.flush(false, out);
+        }
+        let Some(w) = self.writers.get_mut(at) else { return };
+        if w.page.is_empty() {
+            w.since = held.dts;
+        }
+        w.end = held.place.end;
+        w.put(held.data, held.granule, out);
+    }
+
+    /// Ends the link.
+    fn close(&mut self, out: &mut Gather) {
+        let mut last: Vec<_> =
+            self.writers.iter_mut().enumerate().filter_map(|(at, w)| Some((at, w.held.take()?))).collect();
+        last.sort_by_key(|(_, h)| h.dts);
+        for (at, held) in last {
+            self.put(at, held, out);
+        }
+        self.flush(true, out);
+        // A live track that ended before the others has nothing left for its last page.
+        self.writers.iter_mut().filter(|w| !w.ended).for_each(|w| w.write(flag::EOS, out));
+    }
+
+    /// Puts packets on their pages that waited long enough for the next of their track: pages stay in order.
+    fn release(&mut self, now: Timestamp, out: &mut Gather) {
+        let most = if self.live { LIVE } else { STORED };
+        for at in 0..self.writers.len() {
+            let Some(w) = self.writers.get_mut(at) else { return };
+            let last = w.left == Some(0);
+            if let Some(held) = w.held.take_if(|h| last || now - h.dts >= most) {
+                self.put(at, held, out);
+                if let Some(w) = self.writers.get_mut(at) {
+                    w.done = last;
+                }
             }
         }
     }
 
     fn write(&mut self, p: &Packet, out: &mut Gather) -> Result<(), ErrorKind> {
         if let Some(tracks) = self.coming.take() {
-            self.flush(true, out);
+            self.close(out);
             self.begin(&tracks, out)?;
         }
         let unknown = ErrorKind::Malformed("packet of a track that was not announced");
         let at = self.writers.iter().position(|w| w.info.id == p.track).ok_or(unknown)?;
         let near = (p.dts - Timestamp::ZERO).abs() < NEAR;
         let base = *self.base.get_or_insert(if near { Timestamp::ZERO } else { p.dts });
-        let most = if self.live { LIVE } else { STORED };
-        let due = self.writers.iter().any(|w| !w.page.is_empty() && p.dts - w.since >= most);
-        let bytes: usize = self.writers.iter().map(|w| w.page.len()).sum();
         let w = self.writers.get_mut(at).ok_or(unknown)?;
-        let none = ErrorKind::Malformed("packet that is none of its codec");
-        let Place { start, end, cut } = w.place(p, base).ok_or(none)?;
-        // Within a page packets follow each other without a gap: their times are counted back from its end.
-        let was_cut = std::mem::replace(&mut w.cut, cut);
-        let gap = was_cut || w.next.is_some_and(|next| next != start);
-        if due || gap || bytes >= BODY || !w.page.fits(p.data.len()) {
-            self.flush(false, out);
+        let place = w.place(p, base).ok_or(ErrorKind::Malformed("packet that is none of its codec"))?;
+        w.next = Some(place.end);
+        let granule = w.pen.granule(w.key, place.start, place.end);
+        let held = Held { data: p.data.clone(), dts: p.dts, granule, place };
+        w.left = w.left.map(|n| n.saturating_sub(1));
+        // An index that is wrong.
+        (w.done, w.ended) = (false, false);
+        if let Some(before) = w.held.replace(held) {
+            self.put(at, before, out);
         }
-        let w = self.writers.get_mut(at).ok_or(unknown)?;
-        if w.page.is_empty() {
-            w.since = p.dts;
-        }
-        w.next = Some(end);
-        w.granule = w.pen.granule(w.key, start, end);
-        w.put(p.data.clone(), w.granule, out);
+        self.release(p.dts, out);
         Ok(())
     }
 
@@ -242,7 +304,12 @@ impl mist_core::format::Muxer for Muxer {
     ) -> Result<(), FormatError> {
         self.live = index.is_none();
         self.started = true;
-        self.counted(out, |m, out| m.begin(tracks, out))
+        self.counted(out, |m, out| m.begin(tracks, out))?;
+        for w in &mut self.writers {
+            let lines = index.and_then(|i| i.tracks.iter().find(|(id, _)| *id == w.info.id));
+            w.left = lines.map(|(_, l)| l.len());
+        }
+        Ok(())
     }
 
     fn track(&mut self, info: &Arc<TrackInfo>, _out: &mut Gather) -> Result<(), FormatError> {
@@ -271,7 +338,7 @@ impl mist_core::format::Muxer for Muxer {
             return Err(self.error(ErrorKind::Malformed("finish before start")));
         }
         self.counted(out, |m, out| {
-            m.flush(true, out);
+            m.close(out);
             Ok(Vec::new())
         })
     }

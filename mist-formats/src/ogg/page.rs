@@ -368,9 +368,4 @@ impl Builder {
         self.lacing.clear();
         self.len = 0;
     }
-
-    /// Says the position of an otherwise empty page.
-    pub(super) fn set_granule(&mut self, granule: i64) {
-        self.granule = Some(granule);
-    }
 }

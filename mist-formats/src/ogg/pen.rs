@@ -95,12 +95,11 @@ impl Pen {
         }
     }
 
-    /// The earliest start of a first packet that has this length.
+    /// The earliest start of a first packet that has this length: what comes before 0 is cut by players.
     pub(super) fn origin(&self, first: i64) -> i64 {
         match self.codec {
-            Kind::Vorbis(_) => -first,
             Kind::Opus { pre_skip } => -pre_skip,
-            _ => 0,
+            _ => -first,
         }
     }
 
