@@ -243,27 +243,34 @@ impl Muxer {
         self.writers.iter_mut().filter(|w| !w.ended).for_each(|w| w.write(flag::EOS, out));
     }
 
-    /// Puts packets on their pages that waited long enough for the next of their track: pages stay in order.
-    fn release(&mut self, now: Timestamp, out: &mut Gather) {
-        let most = if self.live { LIVE } else { STORED };
+    /// Puts waiting packets on their pages, so that pages stay in order.
+    fn release(&mut self, which: impl Fn(&Writer, &Held) -> bool, out: &mut Gather) {
         for at in 0..self.writers.len() {
             let Some(w) = self.writers.get_mut(at) else { return };
-            let last = w.left == Some(0);
-            if let Some(held) = w.held.take_if(|h| last || now - h.dts >= most) {
-                self.put(at, held, out);
-                if let Some(w) = self.writers.get_mut(at) {
-                    w.done = last;
-                }
+            let Some(held) = w.held.take() else { continue };
+            if !which(w, &held) {
+                w.held = Some(held);
+                continue;
+            }
+            // Only a stream's last packet is cut.
+            let last = w.left == Some(0) || held.place.cut;
+            self.put(at, held, out);
+            if let Some(w) = self.writers.get_mut(at) {
+                w.done = last;
             }
         }
     }
 
     fn write(&mut self, p: &Packet, out: &mut Gather) -> Result<(), ErrorKind> {
+        let unknown = ErrorKind::Malformed("packet of a track that was not announced");
+        // What comes behind an end begins again.
+        if self.coming.is_none() && self.writers.iter().any(|w| w.info.id == p.track && w.done) {
+            self.coming = Some(self.writers.iter().map(|w| w.info.clone()).collect());
+        }
         if let Some(tracks) = self.coming.take() {
             self.close(out);
             self.begin(&tracks, out)?;
         }
-        let unknown = ErrorKind::Malformed("packet of a track that was not announced");
         let at = self.writers.iter().position(|w| w.info.id == p.track).ok_or(unknown)?;
         let near = (p.dts - Timestamp::ZERO).abs() < NEAR;
         let base = *self.base.get_or_insert(if near { Timestamp::ZERO } else { p.dts });
@@ -273,12 +280,13 @@ impl Muxer {
         let granule = w.pen.granule(w.key, place.start, place.end);
         let held = Held { data: p.data.clone(), dts: p.dts, granule, place };
         w.left = w.left.map(|n| n.saturating_sub(1));
-        // An index that is wrong.
-        (w.done, w.ended) = (false, false);
         if let Some(before) = w.held.replace(held) {
+            let end = w.pen.clock.time(before.place.end);
+            self.release(|w, h| w.info.id != p.track && w.pen.clock.time(h.place.end) <= end, out);
             self.put(at, before, out);
         }
-        self.release(p.dts, out);
+        let most = if self.live { LIVE } else { STORED };
+        self.release(|w, h| w.left == Some(0) || p.dts - h.dts >= most, out);
         Ok(())
     }
 
