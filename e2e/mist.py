@@ -69,7 +69,7 @@ class Mist:
         }))
         self.args = args
         self.log = []
-        self.forgotten = 0  # idle streams; only counted from log level 6 on
+        self.forgotten = 0  # when an idle stream was last forgotten; only seen from log level 6 on
         self.process = None
 
     def __enter__(self):
@@ -101,7 +101,8 @@ class Mist:
     def _read(self, pipe):
         for line in pipe:
             self.log.append(line)
-            self.forgotten += "idle: forgetting it" in line
+            if "idle: forgetting it" in line:
+                self.forgotten = time.monotonic()
             if len(self.log) > 20_000:
                 del self.log[:10_000]
 

@@ -35,7 +35,10 @@ class Borders(unittest.TestCase):
             ts = media.curl(mist.http("long.ts"), folder / "out.ts", 120)
             hls = media.Hls(mist, "long")
             publisher = rtmp.Client(mist.rtmp_port).publish("long")
-            publisher.tags(tags, SPEED)
+            # Viewers that wait begin with the keyframe that is the newest when they wake up: it shall be the first one.
+            head = next(i for i, t in enumerate(tags) if t.time - tags[0].time >= 1000)
+            publisher.tags(tags[:head], 1)
+            publisher.tags(tags[head:], SPEED)
             publisher.unpublish()
             got = [t for t in flv.read(progressive.stop()) if not t.is_config]
             ts.stop()

@@ -2,6 +2,7 @@
 """Makes the seeds in fuzz/corpus: small valid inputs of each target, from which a fuzzer starts. The results are committed."""
 
 import pathlib
+import re
 import struct
 import sys
 
@@ -147,6 +148,45 @@ for n, (name, stream) in enumerate(streams.items()):
 both = page(2, 0, 1, 0, skeleton[0]) + page(2, 0, 2, 0, theora[0]) + page(2, 0, 3, 0, opus[0]) + page(0, 0, 2, 1, *theora[1:]) + page(0, 0, 3, 1, opus[1]) + page(4, 0, 1, 1, skeleton[1])
 both += page(0, -1, 2, 2, bytes(510), lacing=b"\xff\xff") + page(0, 1920, 3, 2, b"\xfc1", b"\xfc2") + page(1, 65, 2, 3, b"tail", b"\x40p") + page(4, 2880, 3, 4, b"\xfc3") + page(4, 128, 2, 4, b"\x20key")
 save("demux", "ogg-chain", bytes([number("ogg"), 200]) + both + link(9, *streams["opus"]) + b"junk" + link(8, *streams["vorbis"]))
+
+
+def mpeg_audio(layer3, frames, rate=9):
+    """Silent frames at 44.1 kHz in stereo."""
+    head = bytes([0xFF, 0xFB if layer3 else 0xFD, rate << 4, 0x64])
+    kbit = ([32, 40, 48, 56, 64, 80, 96, 112, 128] if layer3 else [32, 48, 56, 64, 80, 96, 112, 128, 160])[rate - 1]
+    return (head + bytes(144000 * kbit // 44100 - 4)) * frames
+
+
+def adts(payloads, blocks=1, crc=False):
+    out = b""
+    for p in payloads:
+        size = len(p) + (9 if crc else 7)
+        out += bytes([0xFF, 0xF0 if crc else 0xF1, 0x50, 0x80 | size >> 11, size >> 3 & 255, (size & 7) << 5 | 31, 0xFC | blocks - 1])
+        out += (b"\0\0" if crc else b"") + p
+    return out
+
+
+id3 = b"ID3\x04\0\0\0\0\0\x3fPRIV\0\0\0\x35\0\0com.apple.streaming.transportStreamTimestamp\0" + bytes(5) + b"\x0d\xbd\x58"
+xing = bytearray(mpeg_audio(True, 1))
+xing[36:48] = b"Xing\0\0\0\x07\0\0\0\x05"
+xing[48:52] = struct.pack(">I", 6 * len(xing))
+tags = b"APETAGEX\xd0\x07\0\0\x20\0\0\0\0\0\0\0\0\0\0\x80" + bytes(8) + b"LYRICSBEGINx" + b"TAG" + bytes(125)
+raw = {
+    "mp3": id3 + xing + mpeg_audio(True, 5, 5) + b"\xffnoise" + mpeg_audio(True, 4, 1) + tags,
+    "mp2": mpeg_audio(False, 4, 3),
+    "free": b"".join(b"\xff\xfb\0\x64" + bytes(96) for _ in range(5)),
+    "adts": id3 + adts([b"\x21\x10\x04", b"\x21\x10\x04\x05", b"\x21"]) + b"\0\0x" + adts([b"\x21\x10"] * 4),
+    "adts-blocks": adts([b"\0\x09\0\0" + b"\x21" * 12 + b"\0\0"] * 4, 2, True),
+    "ac3": b"".join(b"\x0b\x77\0\0\0\x40\x2f\x84" + bytes(120) for _ in range(4)),
+    "h264": bytes.fromhex("00000001 09f0 00000001 6764001facb402802dd0800000030080000018078c1950 00000001 68ee3cb0 00000001 0605 0180 000001 65888400aa")
+    + b"".join(bytes.fromhex("00000001 09f0 000001 419a") + bytes([n * 16, 0x11, 0x22]) for n in range(12)),
+    "hevc": bytes.fromhex("00000001 40010c01ffff01600000030090000003000003005a959809 00000001 42010101600000030090000003000003005aa006b201e1d796566924cae68080000003008000000f04 00000001 4401c172b46240")
+    + b"".join(bytes.fromhex("00000001 2601af0a") if n % 5 == 0 else bytes.fromhex("00000001 0201d0") + bytes([n * 8, 0x77]) for n in range(12)),
+}
+formats = re.findall(r"&(\w+)::FORMAT", (ROOT.parent / "mist-formats/src/lib.rs").read_text())
+for name, data in raw.items():
+    of = {"mp3": "mp3", "mp2": "mp3", "free": "mp3", "adts": "adts", "adts-blocks": "adts", "ac3": "ac3"}.get(name, "annexb")
+    save("demux", name, bytes([formats.index(of), 61]) + data)
 
 frames = b"".join(bytes([flags, 40, 8, 5]) + b"\0\0\0\x01\x65" for flags in (5, 2, 1, 2, 1, 2, 5))
 for n in range(6):

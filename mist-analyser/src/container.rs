@@ -1,5 +1,8 @@
 //! Drives a demuxer over a source.
 
+use crate::checks::Checks;
+use crate::problem::Problem;
+use crate::progress::Progress;
 use crate::source::Source;
 use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Want};
 use mist_core::media::Media;
@@ -21,11 +24,17 @@ pub(crate) enum Failure {
 
 /// Who gets what a demuxer finds.
 pub(crate) trait Sink {
-    /// One thing, or the end of it where the sink has seen enough.
+    /// One thing, or the end of it where the sink has seen enough. `offset` is where a packet's payload lies.
     ///
     /// # Errors
     /// Of writing the report.
-    fn take(&mut self, found: Demuxed) -> io::Result<ControlFlow<()>>;
+    fn take(&mut self, found: Demuxed, offset: Option<u64>) -> io::Result<ControlFlow<()>>;
+
+    /// Something that was found beside the demuxer.
+    ///
+    /// # Errors
+    /// Of writing the report.
+    fn problem(&mut self, p: Problem) -> io::Result<()>;
 
     /// The source may keep us waiting now.
     ///
@@ -34,7 +43,7 @@ pub(crate) trait Sink {
     fn wait(&mut self) -> io::Result<()>;
 }
 
-/// Runs until the container ends or the sink breaks off.
+/// Runs until the container ends or the sink breaks off. Returns whether it ended.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -42,16 +51,25 @@ pub(crate) fn run(
     format: &'static str,
     source: &mut Source,
     demuxer: &mut dyn Demuxer,
+    checks: &mut Checks,
+    progress: &mut Progress,
     sink: &mut impl Sink,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let mut at_end = 0;
     loop {
         let want = match demuxer.poll().map_err(Failure::Format)? {
             Demuxed::Need(want) => want,
-            Demuxed::End | Demuxed::Media(Media::End) => return Ok(()),
+            Demuxed::End | Demuxed::Media(Media::End) => {
+                checks.end(|p| sink.problem(p)).map_err(Failure::Write)?;
+                return Ok(true);
+            }
             found => {
-                if sink.take(found).map_err(Failure::Write)?.is_break() {
-                    return Ok(());
+                let offset = match &found {
+                    Demuxed::Media(Media::Packet(_)) => demuxer.packet_offset(),
+                    _ => None,
+                };
+                if sink.take(found, offset).map_err(Failure::Write)?.is_break() {
+                    return Ok(false);
                 }
                 continue;
             }
@@ -68,9 +86,11 @@ pub(crate) fn run(
         match source.next().map_err(Failure::Read)? {
             Some((at, data)) => {
                 at_end = 0;
+                progress.at(at);
+                checks.bytes(at, &data, |p| sink.problem(p)).map_err(Failure::Write)?;
                 demuxer.push(at, data);
             }
-            None if at_end == MAX_REQUESTS_AT_END => return Ok(()),
+            None if at_end == MAX_REQUESTS_AT_END => return Ok(true),
             None => {
                 at_end += 1;
                 demuxer.end();

@@ -2,6 +2,7 @@
 //! milliseconds with their fractions, sizes in bytes, bit rates in bits a second.
 
 use crate::problem::{Problem, Problems};
+use crate::report::Whole;
 use crate::track::Track;
 use mist_core::codec::rfc6381::codec_string;
 use mist_core::format::Node;
@@ -19,6 +20,10 @@ pub(crate) struct Summary<'a> {
     #[serde(flatten)]
     pub(crate) head: Option<Head>,
     pub(crate) duration_ms: Option<f64>,
+    /// From the start of the pictures to the start of the sound; negative where the sound is first.
+    pub(crate) av_start_offset_ms: Option<f64>,
+    /// The longest way that a packet comes in the source behind one of a later time.
+    pub(crate) interleave_ms: Option<f64>,
     pub(crate) tracks: Vec<TrackSummary>,
     pub(crate) problems: Vec<ProblemLine<'a>>,
     /// How many problems of each id; `problems` has the first hundred of each.
@@ -61,6 +66,8 @@ pub(crate) struct TrackSummary {
     keyframes: u64,
     bytes: u64,
     bit_rate: Option<f64>,
+    /// In the fullest second.
+    peak_bit_rate: Option<f64>,
     /// Of the first and last packet in the order of the source.
     first_pts_ms: Option<f64>,
     last_pts_ms: Option<f64>,
@@ -72,6 +79,8 @@ pub(crate) struct TrackSummary {
     b_frames: Option<bool>,
     /// From keyframe to keyframe; only of video with two of them.
     gop: Option<GopSummary>,
+    /// The longest way that its packets come behind those of other tracks.
+    behind_ms: f64,
 }
 
 /// Lengths of closed GOPs.
@@ -109,6 +118,8 @@ pub(crate) enum Line<'a> {
         duration_ms: Option<f64>,
         size: usize,
         key: bool,
+        /// Byte in the source where the payload begins, where that is known.
+        offset: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         data: Option<String>,
     },
@@ -131,7 +142,7 @@ pub(crate) fn ms(t: Timestamp) -> f64 {
     t.ticks() as f64 / 705_600.0
 }
 
-fn length_ms(d: Duration) -> f64 {
+pub(crate) fn length_ms(d: Duration) -> f64 {
     d.ticks() as f64 / 705_600.0
 }
 
@@ -185,6 +196,7 @@ impl TrackSummary {
             keyframes: t.keyframes,
             bytes: t.bytes,
             bit_rate: t.bit_rate(),
+            peak_bit_rate: t.peak_bit_rate(),
             first_pts_ms: t.times.map(|t| ms(t.first_pts)),
             last_pts_ms: t.times.map(|t| ms(t.last_pts)),
             first_dts_ms: t.times.map(|t| ms(t.first_dts)),
@@ -199,6 +211,7 @@ impl TrackSummary {
                 max_ms: length_ms(g.max),
                 avg_packets: g.packets(),
             }),
+            behind_ms: length_ms(t.behind),
         }
     }
 }
@@ -219,7 +232,7 @@ impl<'a> ProblemLine<'a> {
 
 impl<'a> Line<'a> {
     /// Of a packet, with its payload or without.
-    pub(crate) fn of(p: &Packet, data: bool) -> Self {
+    pub(crate) fn of(p: &Packet, offset: Option<u64>, data: bool) -> Self {
         Self::Packet {
             track: p.track.0,
             pts_ms: ms(p.pts()),
@@ -227,6 +240,7 @@ impl<'a> Line<'a> {
             duration_ms: (p.duration > Duration::ZERO).then(|| length_ms(p.duration)),
             size: p.data.len(),
             key: p.key,
+            offset,
             data: data.then(|| hex(&p.data)),
         }
     }
@@ -241,11 +255,13 @@ impl<'a> NodeLine<'a> {
 
 impl<'a> Summary<'a> {
     /// Of everything.
-    pub(crate) fn of(duration: Option<Duration>, tracks: &[Track], problems: &'a Problems) -> Self {
+    pub(crate) fn of(whole: &Whole, tracks: &[Track], problems: &'a Problems) -> Self {
         Self {
             line: None,
             head: None,
-            duration_ms: duration.map(length_ms),
+            duration_ms: whole.duration.map(length_ms),
+            av_start_offset_ms: whole.start_offset.map(length_ms),
+            interleave_ms: whole.interleave.map(length_ms),
             tracks: tracks.iter().map(TrackSummary::of).collect(),
             problems: problems.kept().iter().map(ProblemLine::of).collect(),
             problem_counts: problems.counts().map(|(s, n)| (s.id(), n)).collect(),

@@ -17,6 +17,51 @@ const MAX_LISTED: u64 = 10;
 /// Characters of a node's values that the text shows; JSON has them all.
 const MAX_DETAIL: usize = 400;
 
+/// What is said of a source as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whole {
+    pub(crate) duration: Option<Duration>,
+    /// Picture's start to sound's start.
+    pub(crate) start_offset: Option<Duration>,
+    /// The longest way that a packet comes behind one of a later time.
+    pub(crate) interleave: Option<Duration>,
+}
+
+/// Colours on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Plain,
+    Colour,
+}
+
+/// What a colour is for.
+#[derive(Debug, Clone, Copy)]
+enum Ink {
+    Error,
+    Warning,
+    Info,
+    Sound,
+    Head,
+    Dim,
+}
+
+impl Paint {
+    fn on(self, ink: Ink, text: &str) -> String {
+        if self == Self::Plain {
+            return text.to_owned();
+        }
+        let code = match ink {
+            Ink::Error => "1;31",
+            Ink::Warning => "1;33",
+            Ink::Info => "36",
+            Ink::Sound => "1;32",
+            Ink::Head => "1",
+            Ink::Dim => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Detail {
@@ -35,19 +80,20 @@ pub(crate) struct Report<W> {
     out: W,
     json: bool,
     detail: Detail,
+    paint: Paint,
     format: Option<&'static str>,
     nodes: u64,
 }
 
 impl<W: Write> Report<W> {
     /// Nothing is written yet.
-    pub(crate) fn new(out: W, json: bool, detail: Detail) -> Self {
-        Self { out, json, detail, format: None, nodes: 0 }
+    pub(crate) fn new(out: W, json: bool, detail: Detail, paint: Paint) -> Self {
+        Self { out, json, detail, paint, format: None, nodes: 0 }
     }
 
-    /// Whether nodes are shown.
+    /// Whether nodes are shown: in text at every level from structure on; lines of JSON are packets.
     pub(crate) fn wants_nodes(&self) -> bool {
-        self.detail == Detail::Structure
+        self.detail == Detail::Structure || self.detail > Detail::Structure && !self.json
     }
 
     fn wants_packets(&self) -> bool {
@@ -85,7 +131,9 @@ impl<W: Write> Report<W> {
         }
         let indent = usize::from(n.depth.min(32)) * 2;
         let detail = printable(&n.detail);
-        writeln!(self.out, "{:>12} {:indent$}{} [{}] {detail}", n.offset, "", n.name, n.len)
+        let name = self.paint.on(Ink::Head, n.name);
+        let offset = self.paint.on(Ink::Dim, &format!("{:>12}", n.offset));
+        writeln!(self.out, "{offset} {:indent$}{name} [{}] {detail}", "", n.len)
     }
 
     /// A description, before the first packet that has it.
@@ -100,18 +148,19 @@ impl<W: Write> Report<W> {
     }
 
     /// A packet.
-    pub(crate) fn packet(&mut self, p: &Packet) -> io::Result<()> {
+    pub(crate) fn packet(&mut self, p: &Packet, offset: Option<u64>) -> io::Result<()> {
         if !self.wants_packets() {
             return Ok(());
         }
         let hex = self.detail == Detail::Hex;
         if self.json {
-            return self.line(&Line::of(p, hex));
+            return self.line(&Line::of(p, offset, hex));
         }
         let (pts, dts, key) = (ms(p.pts()), ms(p.dts), if p.key { " key" } else { "" });
+        let at = offset.map(|o| format!("  at {o}")).unwrap_or_default();
         writeln!(
             self.out,
-            "track {}  pts {pts:.3} ms  dts {dts:.3} ms  {} bytes{key}",
+            "track {}  pts {pts:.3} ms  dts {dts:.3} ms  {} bytes{key}{at}",
             p.track,
             p.data.len()
         )?;
@@ -128,7 +177,7 @@ impl<W: Write> Report<W> {
         match (self.detail, self.json) {
             (Detail::Summary, _) | (Detail::Structure, true) => Ok(()),
             (_, true) => self.line(&Line::Problem(ProblemLine::of(p))),
-            (_, false) => writeln!(self.out, "{}", problem_text(p)),
+            (_, false) => writeln!(self.out, "{}", problem_text(p, self.paint)),
         }
     }
 
@@ -138,14 +187,9 @@ impl<W: Write> Report<W> {
     }
 
     /// The summary, last of all.
-    pub(crate) fn end(
-        &mut self,
-        duration: Option<Duration>,
-        tracks: &[Track],
-        problems: &Problems,
-    ) -> io::Result<()> {
+    pub(crate) fn end(&mut self, whole: &Whole, tracks: &[Track], problems: &Problems) -> io::Result<()> {
         if self.json {
-            let mut summary = Summary::of(duration, tracks, problems);
+            let mut summary = Summary::of(whole, tracks, problems);
             if self.is_open_object() {
                 // The rest of the members, without the brace that opens them.
                 let rest = serde_json::to_string(&summary)?;
@@ -161,13 +205,25 @@ impl<W: Write> Report<W> {
             writeln!(self.out)?;
         }
         if let Some(format) = self.format {
-            let length =
-                duration.map_or_else(|| "no duration".to_owned(), |d| format!("{:.3} s", d.as_secs_f64()));
-            let count = count(tracks.len() as u64, "track");
-            writeln!(self.out, "{format}, {length}, {count}, {}", self::count(problems.total(), "problem"))?;
+            let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
+            let length = whole.duration.map_or_else(|| "no duration".to_owned(), seconds);
+            let several = count(tracks.len() as u64, "track");
+            let ink = if problems.total() == 0 { Ink::Sound } else { Ink::Error };
+            let verdict = self.paint.on(ink, &count(problems.total(), "problem"));
+            writeln!(self.out, "{}, {length}, {several}, {verdict}", self.paint.on(Ink::Head, format))?;
+            let mut more = Vec::new();
+            more.extend(whole.start_offset.map(|d| {
+                let way = if d < Duration::ZERO { "before" } else { "after" };
+                format!("sound begins {} {way} the pictures", seconds(d.abs()))
+            }));
+            let far = whole.interleave.filter(|_| tracks.len() > 1 && whole.start_offset.is_some());
+            more.extend(far.map(|d| format!("interleaved within {}", seconds(d))));
+            if !more.is_empty() {
+                writeln!(self.out, "  {}", more.join(", "))?;
+            }
         }
         for t in tracks {
-            self.out.write_all(track_text(t).as_bytes())?;
+            self.out.write_all(track_text(t, self.paint).as_bytes())?;
         }
         self.problems(problems)?;
         self.out.flush()
@@ -179,7 +235,7 @@ impl<W: Write> Report<W> {
             let n = listed.entry(p.sort).or_default();
             if *n < MAX_LISTED {
                 *n += 1;
-                writeln!(self.out, "{}", problem_text(p))?;
+                writeln!(self.out, "{}", problem_text(p, self.paint))?;
             }
         }
         for (sort, n) in problems.counts().filter(|(_, n)| *n > MAX_LISTED) {
@@ -219,11 +275,14 @@ fn hex_row(out: &mut impl Write, at: usize, row: &[u8]) -> io::Result<()> {
     writeln!(out, "  {at:08x} {hex:<48}  {text}")
 }
 
-fn problem_text(p: &Problem) -> String {
-    let mut s = match p.sort.severity() {
-        Severity::Error => "error: ".to_owned(),
-        Severity::Warning => "warning: ".to_owned(),
+fn problem_text(p: &Problem, paint: Paint) -> String {
+    let severity = p.sort.severity();
+    let ink = match severity {
+        Severity::Error => Ink::Error,
+        Severity::Warning => Ink::Warning,
+        Severity::Info => Ink::Info,
     };
+    let mut s = format!("{}: ", paint.on(ink, severity.name()));
     let mut at = Vec::new();
     at.extend(p.offset.map(|o| format!("byte {o}")));
     at.extend(p.track.map(|t| format!("track {t}")));
@@ -231,7 +290,7 @@ fn problem_text(p: &Problem) -> String {
     if !at.is_empty() {
         let _ = write!(s, "{}: ", at.join(", "));
     }
-    let _ = write!(s, "{} ({})", p.message, p.sort.id());
+    let _ = write!(s, "{} {}", printable(&p.message), paint.on(Ink::Dim, &format!("({})", p.sort.id())));
     s
 }
 
@@ -265,8 +324,8 @@ fn describe(i: &TrackInfo) -> String {
     s
 }
 
-fn track_text(t: &Track) -> String {
-    let mut s = format!("track {}: {}", t.info.id, describe(&t.info));
+fn track_text(t: &Track, paint: Paint) -> String {
+    let mut s = format!("{}: {}", paint.on(Ink::Head, &format!("track {}", t.info.id)), describe(&t.info));
     let video = t.info.codec.kind() == Kind::Video;
     if let (Params::Video { fpks: 0, .. }, Some(f)) = (t.info.params, t.packet_rate()) {
         let _ = write!(s, ", {f:.3} fps measured");
@@ -278,6 +337,9 @@ fn track_text(t: &Track) -> String {
     let _ = write!(s, ", {} bytes", t.bytes);
     if let Some(b) = t.bit_rate() {
         let _ = write!(s, ", {:.1} kbit/s", b / 1000.0);
+    }
+    if let Some(b) = t.peak_bit_rate() {
+        let _ = write!(s, " (peak {:.1})", b / 1000.0);
     }
     if let Some(times) = t.times {
         let (from, to) = (times.min_pts.as_secs_f64(), times.max_pts.as_secs_f64());

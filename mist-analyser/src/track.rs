@@ -1,7 +1,8 @@
 //! What is counted and checked of each track, in constant memory.
 
 use crate::problem::{Problem, Sort};
-use mist_core::media::{Kind, Packet, TrackInfo};
+use mist_core::codec::{self, Codec, h264, hevc, nal};
+use mist_core::media::{Kind, Packet, Params, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
 use std::sync::Arc;
 
@@ -9,6 +10,12 @@ use std::sync::Arc;
 const MIN_GAP: Duration = Duration::from_secs(1);
 /// How many times the average distance of packets a hole is at least.
 const GAP_DISTANCES: i64 = 4;
+/// Over which time the peak bit rate is taken.
+const PEAK_WINDOW: Duration = Duration::from_secs(1);
+/// How far stamps may be from the length of the sound between them.
+const MAX_SLIP: Duration = Duration::from_millis(250);
+/// From which length on a GOP is long.
+const LONG_GOP: Duration = Duration::from_secs(10);
 
 /// Lengths of closed GOPs: shortest, sum, longest.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +62,32 @@ pub(crate) struct Times {
     steps: u64,
 }
 
+/// Bytes in the second that runs, and in the fullest one.
+#[derive(Debug, Default)]
+struct Peak {
+    since: Option<Timestamp>,
+    bytes: u64,
+    most: u64,
+}
+
+impl Peak {
+    fn add(&mut self, at: Timestamp, bytes: u64) {
+        let since = *self.since.get_or_insert(at);
+        if at < since || at - since >= PEAK_WINDOW {
+            self.most = self.most.max(self.bytes);
+            (self.since, self.bytes) = (Some(at), 0);
+        }
+        self.bytes += bytes;
+    }
+}
+
+/// The clock that the lengths of sound frames make, beside the stamps.
+#[derive(Debug, Default)]
+struct Sound {
+    /// When the next frame is due by the frames before it.
+    next: Option<Timestamp>,
+}
+
 /// One track.
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -71,8 +104,14 @@ pub(crate) struct Track {
     pub(crate) gops: Option<Gops>,
     /// Pictures are shown in another order than decoded.
     pub(crate) reordered: bool,
+    /// Longest time that its packets come in the source behind others that are played with them.
+    pub(crate) behind: Duration,
     /// The last keyframe's time, and the packets counted before it.
     key: Option<(Timestamp, u64)>,
+    peak: Peak,
+    sound: Sound,
+    sets_checked: bool,
+    lengths_reported: bool,
 }
 
 impl Track {
@@ -87,8 +126,24 @@ impl Track {
             times: None,
             gops: None,
             reordered: false,
+            behind: Duration::ZERO,
             key: None,
+            peak: Peak::default(),
+            sound: Sound::default(),
+            sets_checked: false,
+            lengths_reported: false,
         }
+    }
+
+    /// Another description holds from here on.
+    pub(crate) fn describe(&mut self, info: Arc<TrackInfo>) {
+        self.info = info;
+        self.sets_checked = false;
+        self.sound.next = None;
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.info.codec.kind()
     }
 
     /// Average distance of packets by decoding time; zero where unknown.
@@ -108,10 +163,23 @@ impl Track {
         Some((t.min_pts, t.max_pts + self.last_duration()))
     }
 
+    /// What was played, without holes of a clock that starts anew.
+    pub(crate) fn covered(&self) -> Duration {
+        self.times.map_or(Duration::ZERO, |t| t.covered)
+    }
+
     /// Bits a second on average.
     pub(crate) fn bit_rate(&self) -> Option<f64> {
-        let seconds = (self.times?.covered + self.last_duration()).as_secs_f64();
+        let seconds = (self.covered() + self.last_duration()).as_secs_f64();
         (seconds > 0.0).then(|| self.bytes as f64 * 8.0 / seconds)
+    }
+
+    /// Bits in the fullest second; the average where there is not even one.
+    pub(crate) fn peak_bit_rate(&self) -> Option<f64> {
+        if self.peak.most == 0 {
+            return self.bit_rate();
+        }
+        Some(self.peak.most.max(self.peak.bytes) as f64 * 8.0 / PEAK_WINDOW.as_secs_f64())
     }
 
     /// Packets a second as measured.
@@ -121,46 +189,131 @@ impl Track {
     }
 
     /// Counts a packet and says what is wrong with it. `start`: the source was read from its start.
-    pub(crate) fn packet(&mut self, p: &Packet, start: bool, mut problem: impl FnMut(Problem)) {
-        let kind = self.info.codec.kind();
-        let mut say = |sort, message: String| {
-            let (track, time) = (Some(p.track), Some(p.dts));
-            problem(Problem { sort, offset: None, track, time, message });
-        };
+    pub(crate) fn packet(
+        &mut self,
+        p: &Packet,
+        offset: Option<u64>,
+        start: bool,
+        mut problem: impl FnMut(Problem),
+    ) {
+        let mut say =
+            |sort, what: &str| problem(Problem::new(sort, what).at(offset).on(p.track, Some(p.dts)));
+        let kind = self.kind();
         if let Some(t) = self.times {
             let step = p.dts - t.last_dts;
             if step < Duration::ZERO {
                 let back = -step.as_secs_f64();
-                say(Sort::TimeBack, format!("decoding times go back by {back:.3} s: players stall or jump"));
+                say(Sort::TimeBack, &format!("decoding times go back by {back:.3} s"));
+                self.sound.next = None;
             } else if matches!(kind, Kind::Video | Kind::Audio) {
                 let hole = step - t.last_duration;
                 let usual = self.distance().ticks().saturating_mul(GAP_DISTANCES);
                 if hole > MIN_GAP && self.packets > 1 && step.ticks() > usual {
-                    let seconds = step.as_secs_f64();
-                    say(
-                        Sort::Gap,
-                        format!("nothing for {seconds:.3} s: players wait or show a still picture"),
-                    );
+                    say(Sort::Gap, &format!("nothing for {:.3} s", step.as_secs_f64()));
+                    self.sound.next = None;
                 }
             }
         } else if start && kind == Kind::Video && !p.key {
-            let message = "the first picture is no keyframe: players show nothing until one comes";
-            say(Sort::NoKeyframeAtStart, message.to_owned());
+            say(Sort::NoKeyframeAtStart, "the first picture is no keyframe");
         }
         if p.cts < Duration::ZERO {
             let late = -p.cts.as_secs_f64();
-            say(Sort::PtsBeforeDts, format!("shown {late:.3} s before it can be decoded: players drop it"));
+            say(Sort::PtsBeforeDts, &format!("a picture is due {late:.3} s before its decoding time"));
         }
-        self.count(p);
+        match kind {
+            Kind::Video => self.picture(p, &mut say),
+            Kind::Audio => self.frame(p, &mut say),
+            _ => {}
+        }
+        if let Some(len) = self.count(p).filter(|len| kind == Kind::Video && *len > LONG_GOP) {
+            say(Sort::LongGop, &format!("{:.1} s from one keyframe to the next", len.as_secs_f64()));
+        }
     }
 
-    fn count(&mut self, p: &Packet) {
+    /// What a picture says of itself beside what the container says of it.
+    fn picture(&mut self, p: &Packet, say: &mut impl FnMut(Sort, &str)) {
+        let with_units = matches!(self.info.codec, Codec::H264 | Codec::Hevc);
+        if with_units && nal::check_lengths(&p.data, 4).is_err() {
+            if !std::mem::replace(&mut self.lengths_reported, true) {
+                say(Sort::UnitLengths, "lengths of NAL units don't fill the packet");
+            }
+            return;
+        }
+        if with_units && !std::mem::replace(&mut self.sets_checked, true) {
+            if !has_sets(self.info.codec, &self.info.init, &p.data) {
+                say(Sort::NoParameterSets, "neither the description nor the first picture has SPS and PPS");
+            } else if let Some(Params::Video { width, height, .. }) =
+                codec::params(self.info.codec, &self.info.init)
+                && let (w, h) = self.info.size()
+                && w > 0
+                && width > 0
+                && (w, h) != (width, height)
+            {
+                say(Sort::SizeMismatch, &format!("the container says {w}x{h}, the SPS {width}x{height}"));
+            }
+        }
+        if p.data.is_empty() {
+            return;
+        }
+        match self.info.codec {
+            Codec::H264 => {
+                let idr = h264::is_idr(&p.data);
+                if p.key && !idr && h264::recovery_point(&p.data).is_none() && !h264::is_intra(&p.data) {
+                    say(Sort::FalseKeyframe, "marked as keyframe, but its slices are predicted");
+                } else if idr && !p.key {
+                    say(Sort::HiddenKeyframe, "an IDR picture that is not marked as keyframe");
+                }
+            }
+            Codec::Hevc | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => {
+                match codec::is_key(self.info.codec, &p.data) {
+                    Some(false) if p.key => say(Sort::FalseKeyframe, "marked as keyframe, but it is none"),
+                    Some(true) if !p.key => {
+                        say(Sort::HiddenKeyframe, "a keyframe that is not marked as one");
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// How long a frame of sound is beside what the stamps say.
+    fn frame(&mut self, p: &Packet, say: &mut impl FnMut(Sort, &str)) {
+        // Nellymoser's and Speex's frames in FLV are stamped as they were spoken.
+        let spoken = matches!(self.info.codec, Codec::Nellymoser | Codec::Speex);
+        let Some(length) = codec::packet_duration(&self.info, &p.data).filter(|_| !spoken) else {
+            self.sound.next = None;
+            return;
+        };
+        if let Some(next) = self.sound.next {
+            let slip = p.dts - next;
+            if slip.abs() > MAX_SLIP {
+                let (ms, way) =
+                    (slip.abs().as_millis(), if slip > Duration::ZERO { "after" } else { "before" });
+                say(
+                    Sort::WrongDuration,
+                    &format!("this frame is stamped {ms} ms {way} where the frames before it end"),
+                );
+                self.sound.next = Some(p.dts + length);
+                return;
+            }
+            // Stamps of one millisecond round: the sum doesn't.
+            self.sound.next = Some(next + length);
+        } else {
+            self.sound.next = Some(p.dts + length);
+        }
+    }
+
+    /// Counts a packet. Returns the length of the GOP that it ends.
+    fn count(&mut self, p: &Packet) -> Option<Duration> {
+        let mut ended = None;
         if p.key {
             self.keyframes += 1;
             let before = self.key.replace((p.dts, self.packets));
             // What lies around a clock that starts anew is no GOP.
             if let Some((time, packets)) = before.filter(|(time, _)| p.dts >= *time) {
                 let len = p.dts - time;
+                ended = Some(len);
                 let g = self.gops.get_or_insert(Gops {
                     count: 0,
                     min: len,
@@ -177,6 +330,7 @@ impl Track {
         }
         self.packets += 1;
         self.bytes += p.data.len() as u64;
+        self.peak.add(p.dts, p.data.len() as u64);
         let pts = p.pts();
         let t = self.times.get_or_insert(Times {
             first_pts: pts,
@@ -199,5 +353,23 @@ impl Track {
         t.max_pts = t.max_pts.max(pts);
         t.last_dts = p.dts;
         t.last_duration = p.duration;
+        ended
+    }
+}
+
+/// Whether a decoder finds SPS and PPS in the description or in the first packet.
+fn has_sets(codec: Codec, init: &bytes::Bytes, data: &[u8]) -> bool {
+    match codec {
+        Codec::H264 => {
+            let of = |kind| nal::units(data).any(|n| h264::nal::kind(n) == kind);
+            h264::Avcc::parse(init).is_ok_and(|c| !c.sps.is_empty() && !c.pps.is_empty())
+                || of(h264::nal::SPS) && of(h264::nal::PPS)
+        }
+        _ => {
+            let of = |kind| nal::units(data).any(|n| hevc::nal::kind(n) == kind);
+            hevc::Hvcc::parse(init)
+                .is_ok_and(|c| c.of(hevc::nal::SPS).next().is_some() && c.of(hevc::nal::PPS).next().is_some())
+                || of(hevc::nal::SPS) && of(hevc::nal::PPS)
+        }
     }
 }

@@ -60,7 +60,8 @@ fn tracks_and_packets_are_those_that_ffprobe_found() {
         let out = analyse(&["--json", file]);
         assert!([0, 1].contains(&out.code), "{path}: {out:?}");
         let v = json(&out.out);
-        assert_eq!(out.code == 0, v["problems"] == Value::Array(Vec::new()), "{path}");
+        let faults = |v: &Value| v["problems"].as_array().unwrap().iter().any(|p| p["severity"] != "info");
+        assert_eq!(out.code == 0, !faults(&v), "{path}");
         if differs(path).is_some() {
             continue;
         }

@@ -132,6 +132,10 @@ pub trait Demuxer: Send {
     fn index(&self) -> Option<Index> {
         None
     }
+    /// How long the container says that all of it is; `None` where it doesn't, and before that was read.
+    fn declared_duration(&self) -> Option<Duration> {
+        None
+    }
     /// Asks for [`Demuxed::Node`]s as well, for tools that show structure.
     fn want_nodes(&mut self) {}
 }

@@ -4,7 +4,8 @@ mod common;
 
 use bytes::Bytes;
 use common::{Demux, Truth, demux, go_on, run, truths};
-use mist_core::codec::{Codec, h264, hevc, nal, packet_duration};
+use mist_core::codec::aac::{Adts, Asc};
+use mist_core::codec::{Codec, ac3, h264, hevc, nal, packet_duration};
 use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::gather::Gather;
 use mist_core::media::{Kind, Packet, TrackInfo};
@@ -15,6 +16,9 @@ use std::sync::Arc;
 
 /// Bytes of a file's start that are enough to recognise it.
 const HEAD: usize = 4096;
+
+/// A fuzzer's file without a whole run of frames at its start; its extension tells what it was.
+const DAMAGED: &str = "mp3/fzc-mpg321-2016-05-14T21-39-25.656643.mp3";
 
 fn extension(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(_, e)| e)
@@ -105,12 +109,12 @@ fn files_are_recognised_by_their_own_format_only() {
         let found = probe(FORMATS, &data[..data.len().min(HEAD)]);
         if let Some(def) = found {
             let named = def.extensions.contains(&extension(&t.path));
-            // Transport streams go by many names in segments, and this is a WAVE file with MP3 inside.
+            // Segments go by many names, and this is a WAVE file with MP3 inside.
             let misnamed = t.path == "wav/getid3-divx311-riff-id32.mp3";
-            assert!(named || def.id == "TS" || misnamed, "{} taken for {}", t.path, def.id);
+            assert!(named || ["TS", "MP4"].contains(&def.id) || misnamed, "{} taken for {}", t.path, def.id);
         }
         for def in FORMATS {
-            if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) {
+            if t.path.starts_with(&format!("{}/", def.id.to_ascii_lowercase())) && t.path != DAMAGED {
                 assert_eq!(found.map(|d| d.id), Some(def.id), "{}", t.path);
             }
         }
@@ -125,7 +129,11 @@ fn bare(codec: Codec, data: &Bytes) -> Vec<Vec<u8>> {
         _ => true,
     };
     match codec {
-        Codec::H264 | Codec::Hevc => nal::units(data).filter(keep).map(<[u8]>::to_vec).collect(),
+        // Zeros behind a unit are lost between start codes.
+        Codec::H264 | Codec::Hevc => {
+            let used = |n: &[u8]| n.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+            nal::units(data).filter(keep).map(|n| n[..used(n)].to_vec()).collect()
+        }
         _ => vec![data.to_vec()],
     }
 }
@@ -153,10 +161,10 @@ fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) ->
 }
 
 /// Formats that store no times: what they hold begins at 0 and has no gaps.
-const TIMELESS: &[&str] = &["WAV"];
+const TIMELESS: &[&str] = &["WAV", "MP3", "ADTS", "ANNEXB"];
 
-/// Formats whose stamps can't be below 0.
-const FROM_ZERO: &[&str] = &["FLV"];
+/// Formats whose clock has no sign: what is before 0 is written as 0.
+const UNSIGNED: &[&str] = &["FLV"];
 
 /// Formats whose times of sound are counts of samples, and files whose sound is stamped as it arrived: a player hears
 /// it as it is counted.
@@ -177,6 +185,12 @@ fn same_samples(at: &str, info: &TrackInfo, a: &[&Packet], b: &[&Packet], from: 
     assert!((a - b).abs() <= Duration::from_millis(1), "{at}: ends at {a:?}, {b:?}");
 }
 
+/// Whether AAC can have ADTS headers: not with object types above 4 or with loudspeakers listed one by one.
+fn has_adts(t: &TrackInfo) -> bool {
+    t.codec != Codec::Aac
+        || Asc::parse(&t.init).is_ok_and(|a| a.channel_config != 0 && Adts::build(&a, 1).is_ok())
+}
+
 #[test]
 fn what_is_muxed_comes_back() {
     let tick = Duration::from_millis(1);
@@ -186,6 +200,10 @@ fn what_is_muxed_comes_back() {
             for t in own(source) {
                 let got = demux(source, &t.read().unwrap(), 1 << 16);
                 let tracks = choose(codecs, &got.last());
+                // ADTS, in which TS carries AAC, has no place for some of its configurations.
+                if ["TS"].contains(&def.id) && !tracks.iter().all(|t| has_adts(t)) {
+                    continue;
+                }
                 // Changes in mid-stream are for tests of their own.
                 if tracks.is_empty() || got.tracks.len() != got.last().len() {
                     continue;
@@ -200,13 +218,21 @@ fn what_is_muxed_comes_back() {
                     continue;
                 }
                 packets.sort_by_key(|p| p.dts);
-                let first = packets[0].dts;
-                if FROM_ZERO.contains(&def.id) && first < Timestamp::ZERO {
+                // Half a frame at the end of a file is no packet where frames are looked for.
+                let cut = |p: &Packet| ac3::Header::parse(&p.data).is_ok_and(|h| h.frame_len > p.data.len());
+                packets
+                    .retain(|p| !tracks.iter().any(|t| t.id == p.track && t.codec == Codec::Ac3) || !cut(p));
+                if packets.is_empty() {
+                    continue;
+                }
+                let first = packets.first().map_or(Timestamp::ZERO, |p| p.dts);
+                if UNSIGNED.contains(&def.id) && first < Timestamp::ZERO {
                     packets.iter_mut().for_each(|p| p.dts += Timestamp::ZERO - first);
                 }
                 let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
-                let (from, to) = (packets[0].dts, back.packets.iter().map(|p| p.dts).min().unwrap());
+                let first = back.packets.iter().map(|p| p.dts).min();
+                let (from, to) = (packets[0].dts, first.expect(&t.path));
                 for (i, info) in tracks.iter().enumerate() {
                     // Several tracks of one codec keep their order.
                     let nth = tracks.iter().take(i).filter(|t| t.codec == info.codec).count();
@@ -215,7 +241,7 @@ fn what_is_muxed_comes_back() {
                         back.last().into_iter().filter(|t| t.codec == info.codec).nth(nth).expect(&at);
                     let a: Vec<_> = packets.iter().filter(|p| p.track == info.id).collect();
                     let b = back.of(other.id);
-                    if is_samples(info.codec) && a.len() != b.len() {
+                    if is_samples(info.codec) {
                         same_samples(&at, info, &a, &b, from, to);
                         continue;
                     }

@@ -1,6 +1,6 @@
 //! H.264: ITU-T H.264 parameter sets and access units, ISO/IEC 14496-15 §5.3.3 decoder configuration.
 //!
-//! Not handled: slice data, multiview extensions beyond the fields that a SPS shares with them.
+//! Not handled: slice data and what of slice headers isn't needed to tell pictures apart and order them, multiview extensions beyond the fields that a SPS shares with them.
 
 use super::limits::{MAX_DIMENSION, MAX_HEADER_LEN, MAX_NALS, MAX_PARAMETER_SETS};
 use super::nal::{self as units, unescape};
@@ -10,6 +10,10 @@ use crate::bits::BitReader;
 use crate::media::Params;
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
+
+mod slice;
+
+pub use slice::{PicOrder, PocCounter, Pps, Slice};
 
 /// Types of NAL units (H.264 table 7-1).
 pub mod nal {
@@ -67,6 +71,10 @@ pub struct Sps {
     pub bit_depth_chroma: u8,
     /// Bits of frame_num in slice headers.
     pub frame_num_bits: u8,
+    /// How pictures are put in output order.
+    pub order: PicOrder,
+    /// The three colour planes are coded like pictures of their own.
+    pub separate_planes: bool,
     /// Pictures the decoder keeps for reference.
     pub max_ref_frames: u32,
     /// No fields, no macroblock-adaptive coding.
@@ -79,6 +87,8 @@ pub struct Sps {
     pub sar: (u16, u16),
     /// Frames per 1000 seconds from the VUI timing; 0 where it isn't given.
     pub fpks: u32,
+    /// num_units_in_tick and time_scale of the VUI, both above 0, where given: a frame lasts two ticks.
+    pub timing: Option<(u32, u32)>,
     /// Frames that may precede one in decoding order and follow it in output order, where given.
     pub reorder_frames: Option<u32>,
 }
@@ -200,25 +210,7 @@ impl Sps {
         if frame_num > 12 {
             return Err(CodecError::malformed("log2_max_frame_num_minus4"));
         }
-        match r.ue()? {
-            0 => {
-                r.ue()?;
-            }
-            1 => {
-                r.skip(1)?;
-                r.se()?;
-                r.se()?;
-                let n = r.ue()?;
-                if n > 255 {
-                    return Err(CodecError::malformed("num_ref_frames_in_pic_order_cnt_cycle"));
-                }
-                for _ in 0..n {
-                    r.se()?;
-                }
-            }
-            2 => {}
-            _ => return Err(CodecError::malformed("pic_order_cnt_type")),
-        }
+        let order = PicOrder::read(r)?;
         let max_ref_frames = r.ue()?;
         if max_ref_frames > 16 {
             return Err(CodecError::malformed("max_num_ref_frames"));
@@ -254,12 +246,15 @@ impl Sps {
             bit_depth_luma: luma_depth,
             bit_depth_chroma: chroma_depth,
             frame_num_bits: frame_num as u8 + 4,
+            order,
+            separate_planes: separate,
             max_ref_frames,
             frames_only,
             width: cropped(mbs_wide * 16, (left + right) * unit_x, "SPS width")?,
             height: cropped(map_high * 16 * fields, (top + bottom) * unit_y * fields, "SPS height")?,
             sar: (1, 1),
             fpks: 0,
+            timing: None,
             reorder_frames: None,
         };
         if r.flag()? {
@@ -288,6 +283,7 @@ impl Sps {
             let (tick, scale) = (r.bits(32)?, r.bits(32)?);
             r.skip(1)?;
             self.fpks = fpks(scale, u64::from(tick) * 2);
+            self.timing = (tick > 0 && scale > 0).then_some((tick, scale));
         }
         let nal_hrd = r.flag()?;
         if nal_hrd {
@@ -315,38 +311,6 @@ impl Sps {
     /// What players need to know.
     pub fn params(&self) -> Params {
         Params::Video { width: self.width, height: self.height, fpks: self.fpks }
-    }
-}
-
-/// The beginning of a picture parameter set (H.264 §7.3.2.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pps {
-    /// Number of this set.
-    pub id: u8,
-    /// Number of the SPS that it refers to.
-    pub sps: u8,
-    /// CABAC rather than CAVLC.
-    pub cabac: bool,
-}
-
-impl Pps {
-    /// Parses a PPS NAL unit with its header byte.
-    ///
-    /// # Errors
-    /// It is no PPS, ends early or has numbers out of range.
-    pub fn parse(nal: &[u8]) -> Result<Self, CodecError> {
-        if nal::kind(nal) != nal::PPS {
-            return Err(CodecError::malformed("not a PPS"));
-        }
-        // The numbers need 6 bytes at most; nothing behind them is read.
-        let head = nal.get(1..nal.len().min(16)).unwrap_or_default();
-        let rbsp = unescape(head);
-        let r = &mut BitReader::new(&rbsp);
-        let (id, sps) = (r.ue()?, r.ue()?);
-        match (u8::try_from(id), u8::try_from(sps)) {
-            (Ok(id), Ok(sps @ 0..=31)) => Ok(Self { id, sps, cabac: r.flag()? }),
-            _ => Err(CodecError::malformed("PPS number")),
-        }
     }
 }
 

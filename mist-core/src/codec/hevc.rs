@@ -1,6 +1,6 @@
 //! HEVC: ITU-T H.265 parameter sets and access units, ISO/IEC 14496-15 §8.3.3 decoder configuration.
 //!
-//! Not handled: slice headers beyond the NAL unit type, multilayer extensions (their parameter sets are kept,
+//! Not handled: what of slice headers isn't needed to tell pictures apart and order them, multilayer extensions (their parameter sets are kept,
 //! not read).
 
 use super::h264::{aspect_ratio, cropped};
@@ -12,8 +12,10 @@ use crate::bits::BitReader;
 use crate::media::Params;
 
 mod hvcc;
+mod slice;
 
 pub use hvcc::{Hvcc, NalArray};
+pub use slice::{PocCounter, Pps, Slice};
 
 /// Types of NAL units (H.265 table 7-1).
 pub mod nal {
@@ -144,6 +146,12 @@ pub struct Sps {
     pub sar: (u16, u16),
     /// Frames per 1000 seconds from the VUI timing; 0 where it isn't given.
     pub fpks: u32,
+    /// vui_num_units_in_tick and vui_time_scale, both above 0, where given: a picture lasts one tick.
+    pub timing: Option<(u32, u32)>,
+    /// Low bits of the picture order count in slice headers, 4 to 16; 0 where the set ended before.
+    pub poc_bits: u8,
+    /// The three colour planes are coded like pictures of their own.
+    pub separate_planes: bool,
     /// min_spatial_segmentation_idc.
     pub min_spatial_segmentation: u16,
     /// Pictures that may precede one in decoding order and follow it in output order.
@@ -217,9 +225,7 @@ impl Sps {
         if id > 15 || chroma > 3 {
             return Err(CodecError::malformed("SPS number or chroma format"));
         }
-        if chroma == 3 {
-            r.skip(1)?;
-        }
+        let separate_planes = chroma == 3 && r.flag()?;
         let (full_w, full_h) = (r.ue()?, r.ue()?);
         let mut window = [0u64; 4];
         if r.flag()? {
@@ -249,6 +255,9 @@ impl Sps {
             height: cropped(full_h.into(), (top + bottom) * unit_y, "SPS height")?,
             sar: (1, 1),
             fpks: 0,
+            timing: None,
+            poc_bits: 0,
+            separate_planes,
             min_spatial_segmentation: 0,
             reorder_frames: 0,
         };
@@ -261,6 +270,7 @@ impl Sps {
         if poc_bits > 12 {
             return Err(CodecError::malformed("log2_max_pic_order_cnt_lsb_minus4"));
         }
+        self.poc_bits = poc_bits as u8 + 4;
         let all = r.flag()?;
         for _ in 0..if all { sub_layers + 1 } else { 1 } {
             r.ue()?;
@@ -326,6 +336,7 @@ impl Sps {
         if r.flag()? {
             let (tick, scale) = (r.bits(32)?, r.bits(32)?);
             self.fpks = fpks(scale, tick.into());
+            self.timing = (tick > 0 && scale > 0).then_some((tick, scale));
             if r.flag()? {
                 r.ue()?;
             }
@@ -405,6 +416,11 @@ mod tests {
     fn hex(s: &str) -> Bytes {
         let nibble = |c: u8| (c as char).to_digit(16).unwrap() as u8;
         s.as_bytes().chunks(2).map(|p| (nibble(p[0]) << 4) | nibble(p[1])).collect()
+    }
+
+    /// A SPS of a real file.
+    pub(super) fn sps() -> Sps {
+        Hvcc::parse(&hex(RECORDS[0].0)).unwrap().first_sps().unwrap()
     }
 
     /// Records of real files: (hvcC, profile, bits, width, height, frames per 1000 s).

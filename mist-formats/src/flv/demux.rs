@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mist_core::format::{Demuxed, ErrorKind, FormatError, Node, Want};
 use mist_core::media::Media;
 use mist_core::queue::Queue;
-use mist_core::time::Timestamp;
+use mist_core::time::{Duration, Timestamp};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -476,6 +476,11 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn want_nodes(&mut self) {
         self.nodes = true;
+    }
+
+    fn declared_duration(&self) -> Option<Duration> {
+        let seconds = self.reader.metadata()?.metadata()?.get("duration")?.as_f64()?;
+        (seconds > 0.0 && seconds < 1e9).then(|| Duration::from_millis((seconds * 1000.0) as i64))
     }
 
     fn packet_offset(&self) -> Option<u64> {

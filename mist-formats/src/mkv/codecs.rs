@@ -1,8 +1,7 @@
 //! CodecID and CodecPrivate of Matroska's codec mappings to [`Codec`] and canonical init data, and back.
 //!
-//! Payload is stored as it is canonical, with the exceptions that [`Payload`] lists. Cues of WebVTT have their text as
-//! payload here; identifier and settings, which `D_WEBVTT` puts before it and `S_TEXT/WEBVTT` beside it, are left
-//! out. Left out altogether: bitmap subtitles, QuickTime and RealMedia payload, uncompressed video, WavPack, TTA.
+//! Payload is stored as it is canonical, with the exceptions that [`Payload`] lists. Left out: bitmap subtitles,
+//! QuickTime and RealMedia payload, uncompressed video, WavPack, TTA.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mist_core::codec::aac::{self, Asc, Signalling};
@@ -25,8 +24,12 @@ pub enum Payload {
     Av1,
     /// Samples of so many bits, little-endian, unsigned at 8 bits.
     Swapped(u16),
-    /// Lines with identifier and settings before a cue's text.
-    Cue,
+    /// A WebVTT cue's text; settings and identifier are lines of the block's BlockAdditional (`S_TEXT/WEBVTT`).
+    CueBeside,
+    /// A line with a WebVTT cue's identifier, one with its settings, and its text (`D_WEBVTT/…`).
+    CueLines,
+    /// SubRip or SubStation text, which some writers end as C does.
+    Text,
 }
 
 /// What Audio says of a track.
@@ -91,13 +94,6 @@ const PLAIN: &[(&str, Codec)] = &[
     ("A_DTS/EXPRESS", Codec::Dts),
     ("A_DTS/LOSSLESS", Codec::Dts),
     ("A_ALAC", Codec::Alac),
-    ("S_TEXT/UTF8", Codec::Subtitle),
-    ("S_TEXT/ASCII", Codec::Subtitle),
-    ("S_TEXT/WEBVTT", Codec::WebVtt),
-    ("S_TEXT/ASS", Codec::Ass),
-    ("S_TEXT/SSA", Codec::Ass),
-    ("S_ASS", Codec::Ass),
-    ("S_SSA", Codec::Ass),
     ("M_JSON", Codec::Json),
 ];
 
@@ -116,6 +112,21 @@ const WITH_INIT: &[(&str, Codec)] = &[
     ("A_AAC", Codec::Aac),
 ];
 
+/// Text. SubStation's header is its CodecPrivate.
+const TEXT: &[(&str, Codec, Payload)] = &[
+    ("S_TEXT/UTF8", Codec::Subtitle, Payload::Text),
+    ("S_TEXT/ASCII", Codec::Subtitle, Payload::Text),
+    ("S_TEXT/ASS", Codec::Ass, Payload::Text),
+    ("S_TEXT/SSA", Codec::Ass, Payload::Text),
+    ("S_ASS", Codec::Ass, Payload::Text),
+    ("S_SSA", Codec::Ass, Payload::Text),
+    ("S_TEXT/WEBVTT", Codec::WebVtt, Payload::CueBeside),
+    ("D_WEBVTT/SUBTITLES", Codec::WebVtt, Payload::CueLines),
+    ("D_WEBVTT/CAPTIONS", Codec::WebVtt, Payload::CueLines),
+    ("D_WEBVTT/DESCRIPTIONS", Codec::WebVtt, Payload::CueLines),
+    ("D_WEBVTT/METADATA", Codec::WebVtt, Payload::CueLines),
+];
+
 /// The coding of a track from its CodecID and CodecPrivate.
 ///
 /// # Errors
@@ -123,6 +134,13 @@ const WITH_INIT: &[(&str, Codec)] = &[
 pub fn read(id: &str, private: &[u8], sound: Sound) -> Result<Mapping, ErrorKind> {
     if let Some(&(_, codec)) = PLAIN.iter().find(|(name, _)| *name == id) {
         return Ok(Mapping::new(codec, Bytes::copy_from_slice(private), Payload::Same));
+    }
+    if let Some(&(_, codec, payload)) = TEXT.iter().find(|(name, ..)| *name == id) {
+        let init = match codec {
+            Codec::Subtitle => Bytes::new(),
+            _ => canonical_init(codec, Bytes::copy_from_slice(private))?,
+        };
+        return Ok(Mapping::new(codec, init, payload));
     }
     if let Some(&(_, codec)) = WITH_INIT.iter().find(|(name, _)| *name == id) {
         return with_init(codec, private, sound);
@@ -135,7 +153,6 @@ pub fn read(id: &str, private: &[u8], sound: Sound) -> Result<Mapping, ErrorKind
         "A_PCM/INT/BIG" => linear(sound, false),
         "A_PCM/FLOAT/IEEE" => float(sound),
         _ if id.starts_with("A_AAC/") => old_aac(id, sound),
-        _ if id.starts_with("D_WEBVTT/") => Ok(Mapping::new(Codec::WebVtt, Bytes::new(), Payload::Cue)),
         _ => Err(ErrorKind::Unsupported("CodecID")),
     }
 }
@@ -435,7 +452,8 @@ mod tests {
                     assert_eq!(
                         w.swapped.map_or(Payload::Same, Payload::Swapped),
                         match m.payload {
-                            Payload::Lengths(4) | Payload::Av1 => Payload::Same,
+                            Payload::Lengths(4) | Payload::Av1 | Payload::Text | Payload::CueBeside =>
+                                Payload::Same,
                             p => p,
                         }
                     );
@@ -483,7 +501,7 @@ mod tests {
         let m = read("V_MPEG4/ISO/AVC", &[9], SOUND).unwrap();
         assert!(m.damaged.is_some() && m.wants_payload());
         assert!(read("A_VORBIS", &[], SOUND).is_err());
-        assert_eq!(read("D_WEBVTT/CAPTIONS", &[], SOUND).map(|m| m.payload), Ok(Payload::Cue));
+        assert_eq!(read("D_WEBVTT/CAPTIONS", &[], SOUND).map(|m| m.payload), Ok(Payload::CueLines));
     }
 
     proptest! {

@@ -4,8 +4,19 @@
 use mist_core::codec::Codec;
 use mist_core::registry::{Connector, FormatDef, InputInfo, Method, Slot};
 
+mod block;
 pub mod codecs;
+mod cues;
+mod demux;
+mod ebml;
+mod encoding;
+mod lacing;
+mod nodes;
+mod reorder;
 pub mod schema;
+mod track;
+
+pub use demux::Demuxer;
 
 /// The registry entry.
 pub static FORMAT: FormatDef = FormatDef {
@@ -13,7 +24,7 @@ pub static FORMAT: FormatDef = FormatDef {
     mime: "video/webm",
     extensions: &["mkv", "webm", "mka", "mk3d", "mks"],
     probe,
-    demuxer: None,
+    demuxer: Some(|| Box::new(Demuxer::new())),
     muxer: None,
     input: Some(INPUT),
     output: Some(OUTPUT),
@@ -81,6 +92,8 @@ pub mod limits {
     pub const METADATA: u64 = 32 << 20;
     /// Bytes of a SimpleBlock or BlockGroup.
     pub const BLOCK: u64 = 64 << 20;
+    /// Bytes of Tags or Chapters that are shown to tools.
+    pub const SHOWN: u64 = 1 << 20;
     /// Depth of elements in each other.
     pub const DEPTH: u16 = 16;
     /// Tracks of a segment.
@@ -91,6 +104,10 @@ pub mod limits {
     pub const INFLATED: usize = 4 << 20;
     /// Content encodings of a track, one in the other.
     pub const ENCODINGS: usize = 4;
+    /// Bytes that header stripping may have left out of every frame.
+    pub const STRIPPED: usize = 4096;
+    /// Keyframes that are remembered for seeking without Cues.
+    pub const SEEN: usize = 4096;
     /// Entries of Cues that are kept; more are thinned out evenly.
     pub const CUES: usize = 1 << 20;
     /// Bytes in a row without an element that is known.

@@ -1,12 +1,11 @@
-//! Which sample entry and object type stands for which codec: one table for reading and writing.
+//! Which sample entry and object type stands for which codec: the table for reading.
 
 use mist_core::codec::Codec;
 
 /// A sample entry's type, or a box's: four characters.
 pub(super) type FourCc = [u8; 4];
 
-/// Sample entry types by codec; the first of a codec is the one that is written. `mp4a` and `mp4v` stand for what
-/// their `esds` says ([`OBJECT_TYPES`]).
+/// Sample entry types by codec. `mp4a` and `mp4v` stand for what their `esds` says ([`OBJECT_TYPES`]).
 #[rustfmt::skip]
 const ENTRIES: &[(Codec, &[FourCc])] = &[
     (Codec::H264, &[*b"avc1", *b"avc3", *b"avc2", *b"avc4", *b"dva1", *b"dvav"]),
@@ -26,19 +25,20 @@ const ENTRIES: &[(Codec, &[FourCc])] = &[
     (Codec::Dts, &[*b"dtsc", *b"dtsh", *b"dtsl", *b"dtse"]),
     (Codec::Opus, &[*b"Opus"]),
     (Codec::Flac, &[*b"fLaC"]),
+    // ffmpeg's, in QuickTime files.
+    (Codec::Vorbis, &[*b"msVo"]),
     (Codec::Alac, &[*b"alac"]),
     (Codec::Pcm, &[*b"twos", *b"sowt", *b"ipcm", *b"lpcm", *b"in24", *b"in32", *b"raw ", *b"NONE"]),
     (Codec::PcmFloat, &[*b"fpcm", *b"fl32", *b"fl64"]),
     (Codec::Alaw, &[*b"alaw", *b"ms\0\x06"]),
     (Codec::Ulaw, &[*b"ulaw", *b"ms\0\x07"]),
-    (Codec::Subtitle, &[*b"tx3g"]),
+    (Codec::Tx3g, &[*b"tx3g"]),
     (Codec::WebVtt, &[*b"wvtt"]),
     (Codec::Stpp, &[*b"stpp"]),
     (Codec::Cea608, &[*b"c608"]),
 ];
 
-/// Object types of an `esds` (ISO/IEC 14496-1 table 5, with what mp4ra.org registers); the first of a codec is the
-/// one that is written.
+/// Object types of an `esds` (ISO/IEC 14496-1 table 5, with what mp4ra.org registers).
 #[rustfmt::skip]
 const OBJECT_TYPES: &[(Codec, &[u8])] = &[
     (Codec::H264, &[0x21]),

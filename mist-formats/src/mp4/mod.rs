@@ -5,6 +5,7 @@
 //!
 //! - [`boxes`]: one file a box or tight family; folders are boxes that hold boxes.
 //! - [`codecs`]: sample entries and object types by codec.
+//! - [`Demuxer`]: reading; the sample tables stay as they lie in the file.
 //! - [`mux`]: writing, from sample entries to whole files and fragments.
 
 use mist_core::codec::Codec;
@@ -12,7 +13,14 @@ use mist_core::registry::{Codecs, Connector, FormatDef, InputInfo, Method, Slot}
 
 mod boxes;
 mod codecs;
+mod demux;
 pub mod mux;
+mod samples;
+mod store;
+mod structure;
+mod track;
+
+pub use demux::Demuxer;
 
 const VIDEO: &[Codec] =
     &[Codec::H264, Codec::Hevc, Codec::Av1, Codec::Vp8, Codec::Vp9, Codec::Mpeg2, Codec::Mpeg4, Codec::Jpeg];
@@ -32,7 +40,7 @@ const AUDIO: &[Codec] = &[
     Codec::Alaw,
     Codec::Ulaw,
 ];
-const TEXT: &[Codec] = &[Codec::Subtitle, Codec::WebVtt, Codec::Stpp, Codec::Cea608];
+const TEXT: &[Codec] = &[Codec::Tx3g, Codec::WebVtt, Codec::Stpp, Codec::Cea608];
 
 /// What the muxer writes, best first: what browsers play, then what players do.
 const CODECS: Codecs = &[&[
@@ -72,7 +80,7 @@ pub static FORMAT: FormatDef = FormatDef {
         "isma", "ismt",
     ],
     probe,
-    demuxer: None,
+    demuxer: Some(|| Box::new(Demuxer::new())),
     muxer: Some(|| Box::new(mux::Muxer::new())),
     input: Some(InputInfo {
         name: "MP4",
@@ -124,10 +132,26 @@ pub mod limits {
     pub const MOOF: u64 = 32 << 20;
     /// Tracks in `moov`.
     pub const TRACKS: usize = 256;
+    /// Problems that are reported of one box with all that it holds.
+    pub const PROBLEMS: usize = 64;
+    /// Runs of a track in a fragment.
+    pub const RUNS: usize = 1 << 14;
     /// Sample descriptions of a track.
     pub const DESCRIPTIONS: usize = 256;
     /// Depth of boxes in boxes.
     pub const DEPTH: u16 = 16;
+    /// Bytes of `sidx`.
+    pub const SIDX: u64 = 1 << 20;
+    /// Fragments whose place is remembered; of more, every other one.
+    pub const FRAGMENTS: usize = 1 << 14;
+    /// Pieces of structure that are shown of one box at the top.
+    pub const NODES: usize = 1 << 14;
+    /// Samples of an index beyond two for every byte of the file up to the end of `moov`.
+    pub const INDEX: u64 = 1 << 20;
+    /// Samples beyond eight for every byte that was read.
+    pub const SHARED: u64 = 1024;
+    /// Samples in a row that aren't there before no more are tried.
+    pub const MISSES: u32 = 2;
     /// Bytes of one track's decoder configuration.
     pub const INIT: usize = 1 << 20;
     /// Bytes of one sample.

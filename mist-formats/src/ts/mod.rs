@@ -28,6 +28,7 @@ use mist_core::time::Timestamp;
 use std::collections::VecDeque;
 
 mod audio;
+pub mod check;
 pub mod demux;
 mod elementary;
 pub mod mux;

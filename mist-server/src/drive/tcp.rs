@@ -32,8 +32,10 @@ use tokio::time::{Sleep, sleep_until};
 use tracing::{debug, warn};
 
 /// The first read of a connection; grows to the other for peers that send a lot.
-const READ_MIN: usize = 1024;
+const READ_MIN: usize = 512;
 const READ_MAX: usize = 64 * 1024;
+/// Room for packets that a viewer keeps from one delivery to the next.
+const BATCH_KEPT: usize = 8;
 /// Asks of one connection that are being decided.
 const MAX_ASKS: usize = 16;
 /// How long the goodbye may take.
@@ -347,6 +349,8 @@ impl Driver<'_> {
                 for m in self.batch.drain(..) {
                     self.session.handle(now, Input::Media(ticket, m));
                 }
+                // The room that a burst needed isn't kept by each of thousands of viewers.
+                self.batch.shrink_to(BATCH_KEPT);
             }
         }
         any
@@ -505,6 +509,10 @@ where
                     }
                     intake.took(n);
                     d.handle(Input::Bytes(Flow(0), inbox.split().freeze()));
+                    if !d.plays.is_empty() && d.publishes.is_empty() && room > READ_MIN {
+                        // A handshake needed more than a viewer will ever send again.
+                        (room, inbox) = (READ_MIN, BytesMut::new());
+                    }
                 }
             }
             () = news(&mut d.plays), if waiting => {}

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 /// A playlist of either kind.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Playlist {
     /// Ways to play a stream (RFC 8216bis §4.4.6).
     Multivariant(Multivariant),

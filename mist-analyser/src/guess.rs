@@ -1,0 +1,76 @@
+//! Which entry of the catalogue a demuxer's words mean.
+
+use crate::problem::Sort;
+use mist_core::format::{ErrorKind, FormatError};
+
+/// By format (empty for any) and a word in the place or the rule.
+const WORDS: &[(&str, &str, Sort)] = &[
+    ("", "crc", Sort::Checksum),
+    ("", "checksum", Sort::Checksum),
+    ("", "encrypted", Sort::Encrypted),
+    ("", "scrambled", Sort::Encrypted),
+    ("", "parameter sets", Sort::NoParameterSets),
+    ("", "unit length", Sort::UnitLengths),
+    ("FLV", "previoustagsize", Sort::FlvTagSize),
+    ("TS", "continuity_counter", Sort::Continuity),
+    ("TS", "sync byte", Sort::TsSync),
+    ("TS", "no program", Sort::NoPat),
+    ("MP4", "edit", Sort::EditList),
+    ("MP4", "elst", Sort::EditList),
+    ("MP4", "stbl", Sort::SampleTable),
+    ("MP4", "chunk", Sort::SampleTable),
+    ("MP4", "sample", Sort::SampleTable),
+    ("MP4", "size", Sort::BoxSize),
+    ("MKV", "lac", Sort::Lacing),
+    ("MKV", "cues", Sort::NoCues),
+    ("OGG", "hole", Sort::OggHole),
+    ("OGG", "missing", Sort::OggHole),
+    ("OGG", "sequence", Sort::OggHole),
+    ("OGG", "granule", Sort::OggGranule),
+];
+
+/// The entry that fits best.
+pub(crate) fn sort(e: &FormatError) -> Sort {
+    let said = match e.kind {
+        ErrorKind::Truncated => return Sort::Truncated,
+        ErrorKind::NeedsSeek => return Sort::Unreadable,
+        ErrorKind::Malformed(what) | ErrorKind::Unsupported(what) | ErrorKind::Limit(what) => what,
+        _ => "",
+    };
+    let text = format!("{} {said}", e.path).to_ascii_lowercase();
+    let fits = |w: &&(&str, &str, Sort)| (w.0.is_empty() || w.0 == e.format) && text.contains(w.1);
+    let word = WORDS.iter().find(fits).map(|w| w.2);
+    match (e.kind, word) {
+        // What is not read for want of support or by a limit is no fault of the file, but for what is known by name.
+        (ErrorKind::Unsupported(_), Some(s @ (Sort::Encrypted | Sort::EditList))) => s,
+        (ErrorKind::Unsupported(_), _) => Sort::Unsupported,
+        (ErrorKind::Limit(_), _) => Sort::Limit,
+        (_, Some(s)) => s,
+        _ => Sort::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_demuxers_have_their_entry() {
+        let of = |format, path, kind| sort(&FormatError { format, offset: 0, path, kind });
+        let bad = ErrorKind::Malformed;
+        for (format, path, kind, want) in [
+            ("TS", "", bad("continuity_counter: packets are missing"), Sort::Continuity),
+            ("TS", "", bad("sync byte"), Sort::TsSync),
+            ("TS", "PMT", bad("CRC"), Sort::Checksum),
+            ("TS", "PES", bad("pictures before their parameter sets"), Sort::NoParameterSets),
+            ("TS", "", ErrorKind::Unsupported("scrambled stream"), Sort::Encrypted),
+            ("FLV", "tag", bad("PreviousTagSize"), Sort::FlvTagSize),
+            ("MP4", "moov/trak/edts/elst", bad("media time"), Sort::EditList),
+            ("MP4", "moov/trak/mdia/minf/stbl/stsc", bad("first chunk"), Sort::SampleTable),
+            ("FLV", "tag", ErrorKind::Limit("sample"), Sort::Limit),
+            ("FLV", "", ErrorKind::Truncated, Sort::Truncated),
+        ] {
+            assert_eq!(of(format, path, kind), want, "{format} {path} {kind:?}");
+        }
+    }
+}
