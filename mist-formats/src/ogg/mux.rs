@@ -5,6 +5,7 @@ use super::page::{Builder, flag};
 use super::pen::Pen;
 use super::{ID, limits};
 use bytes::Bytes;
+use mist_core::codec::Codec;
 use mist_core::format::{ErrorKind, FormatError, Index, Patch};
 use mist_core::gather::Gather;
 use mist_core::media::{Kind, Packet, TrackInfo};
@@ -41,6 +42,8 @@ struct Writer {
     end: i64,
     /// The last packet. It waits for the next one, as a stream's last packet has to be on its last page.
     held: Option<Held>,
+    /// The packet that waits is the first.
+    alone: bool,
     /// Packets to come, where an index tells.
     left: Option<usize>,
     /// The last packet is on its page.
@@ -99,6 +102,7 @@ impl Writer {
             key: 0,
             end: 0,
             held: None,
+            alone: true,
             left: None,
             done: false,
             ended: false,
@@ -146,6 +150,24 @@ impl Writer {
         let len = if cut { told.max(1) } else { whole };
         let gap = self.next.is_some_and(|n| n != start);
         Some(Place { start, end: start.saturating_add(len), gap, cut })
+    }
+
+    /// Nothing comes out of the first packet of Vorbis, so that some containers give it the time of the second. Here it
+    /// lies before that.
+    fn settle(&mut self, second: &Packet, base: Timestamp) {
+        let at = self.pen.clock.units(second.pts() - base);
+        let Some(first) = self.held.as_mut().filter(|_| self.info.codec == Codec::Vorbis && self.alone)
+        else {
+            return;
+        };
+        let early = first.place.end.saturating_sub(at);
+        if early > self.pen.clock.units(ROUNDING) && early <= first.place.end - first.place.start {
+            first.place.start -= early;
+            first.place.end -= early;
+            first.granule = self.pen.granule(self.key, first.place.start, first.place.end);
+            self.next = Some(first.place.end);
+        }
+        self.alone = false;
     }
 
     /// The time at which its page ends.
@@ -275,6 +297,7 @@ impl Muxer {
         let near = (p.dts - Timestamp::ZERO).abs() < NEAR;
         let base = *self.base.get_or_insert(if near { Timestamp::ZERO } else { p.dts });
         let w = self.writers.get_mut(at).ok_or(unknown)?;
+        w.settle(p, base);
         let place = w.place(p, base).ok_or(ErrorKind::Malformed("packet that is none of its codec"))?;
         w.next = Some(place.end);
         let granule = w.pen.granule(w.key, place.start, place.end);
