@@ -19,10 +19,10 @@ def save(target, name, data):
     (folder / name).write_bytes(data)
 
 
-def number(folder):
+def number(name):
     """What picks a format: its place in the registry."""
     registry = (ROOT.parent / "mist-formats/src/lib.rs").read_text().split("FORMATS: &[&FormatDef] =")[1]
-    return [f.split("::")[0].strip(" \n&[,") for f in registry.split("FORMAT")].index(folder)
+    return re.findall(r"&(\w+::\w+)", registry).index(name)
 
 
 for name, text in {"names": "Live+Wild_Card 1", "push": "push://[2001:db8::1]/64@secret", "cidr": "push://10.0.0.0/8@a@b",
@@ -86,12 +86,12 @@ header = dt(b"DTSC", packed({"live": 1, "version": 4, "tracks": tracks}))
 media = b"".join(dt(b"DTP2", struct.pack(">IQ", 1 + n % 2, n * 40) + packed({"offset": 40, "keyframe": 1, "data": b"x" * 9})) for n in range(6))
 old = dt(b"DTPD", packed({"trackid": 1, "time": 400, "data": b"old"}))
 hello = dt(b"DTCM", packed({"cmd": b"hi"}))
-save("demux", "dtsc", bytes([number("dtsc"), 9]) + hello + header + media + header + old)
+save("demux", "dtsc", bytes([number("dtsc::FORMAT"), 9]) + hello + header + media + header + old)
 tables = {"fragments": struct.pack(">IBII", 80, 1, 1, 18), "keys": struct.pack(">Q3sIHQ", 100, b"\0\0\x50", 1, 2, 0),
           "keysizes": struct.pack(">I", 18), "parts": b"\0\0\x09\0\0\x28\0\0\x28" * 2}
 more = {"vod": 1, "version": 4, "sourcesize": 1000, "sourcetime": 5, "timezero": -40, "tracks": {"v": {**tables, **tracks["v"]}}}
-save("demux", "dtsc-tables", bytes([number("dtsc"), 61]) + dt(b"DTSC", packed({**more, "moreheader": 0})) + media)
-save("demux", "dtsc-more", bytes([number("dtsc"), 61]) + dt(b"DTSC", packed({"moreheader": 34})) + header + media)
+save("demux", "dtsc-tables", bytes([number("dtsc::FORMAT"), 61]) + dt(b"DTSC", packed({**more, "moreheader": 0})) + media)
+save("demux", "dtsc-more", bytes([number("dtsc::FORMAT"), 61]) + dt(b"DTSC", packed({"moreheader": 34})) + header + media)
 save("dtsh", "tables", dt(b"DTSC", packed(more)))
 exact = {**tables, "remainders": b"\0\0\x05\xff\xff\xfb" * 2}
 save("dtsh", "exact", dt(b"DTSC", packed({**more, "tracks": {"v": {**exact, **tracks["v"]}}})))
@@ -183,10 +183,15 @@ raw = {
     "hevc": bytes.fromhex("00000001 40010c01ffff01600000030090000003000003005a959809 00000001 42010101600000030090000003000003005aa006b201e1d796566924cae68080000003008000000f04 00000001 4401c172b46240")
     + b"".join(bytes.fromhex("00000001 2601af0a") if n % 5 == 0 else bytes.fromhex("00000001 0201d0") + bytes([n * 8, 0x77]) for n in range(12)),
 }
-formats = re.findall(r"&(\w+)::FORMAT", (ROOT.parent / "mist-formats/src/lib.rs").read_text())
 for name, data in raw.items():
     of = {"mp3": "mp3", "mp2": "mp3", "free": "mp3", "adts": "adts", "adts-blocks": "adts", "ac3": "ac3"}.get(name, "annexb")
-    save("demux", name, bytes([formats.index(of), 61]) + data)
+    save("demux", name, bytes([number(f"{of}::FORMAT"), 61]) + data)
+srt = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>a</i>\r\n\r\n2\n00:00:00.5 --> 00:00:04,000 X1:1\nb\n\n7\n\nc\nx --> y\n"
+vtt = ("WEBVTT - x\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:90000\n\nSTYLE\n::cue {}\n\nNOTE n\n\nid\n00:01.000 --> 00:02.000 line:0\n"
+       "<v A>b &amp;\nc\n00:03.000 --> 00:04.000\nd\n")
+for name, text, fmt in (("srt", srt, "text::SRT"), ("vtt", vtt, "text::VTT")):
+    for coding in ("utf-8", "utf-16"):
+        save("demux", f"{name}-{coding}", bytes([number(fmt), 3]) + text.encode(coding))
 
 frames = b"".join(bytes([flags, 40, 8, 5]) + b"\0\0\0\x01\x65" for flags in (5, 2, 1, 2, 1, 2, 5))
 for n in range(6):

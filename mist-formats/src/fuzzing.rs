@@ -34,7 +34,7 @@ fn drive(d: &mut dyn Demuxer, data: &Bytes, step: usize) -> Seen {
             Ok(Demuxed::Media(Media::Track(t))) => seen.tracks.push(t),
             Ok(Demuxed::Media(Media::Packet(p))) => {
                 assert!(seen.tracks.iter().any(|t| t.id == p.track), "packet before its track");
-                assert!(p.data.len() <= data.len() * 2 + 64, "payload out of nothing");
+                assert!(p.data.len() <= data.len() * 3 + 64, "payload out of nothing");
                 seen.packets.push(p);
             }
             Ok(Demuxed::Need(want)) => {

@@ -16,6 +16,7 @@ pub mod mkv;
 pub mod mp3;
 pub mod mp4;
 pub mod ogg;
+pub mod text;
 pub mod ts;
 pub mod wav;
 
@@ -28,5 +29,6 @@ use mist_core::registry::FormatDef;
 #[rustfmt::skip]
 pub static FORMATS: &[&FormatDef] = &[
     &flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mkv::FORMAT, &mp4::FORMAT,
-    &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT, &annexb::FORMAT, &ogg::FORMAT,
+    &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT, &annexb::FORMAT,
+    &text::SRT, &text::VTT, &ogg::FORMAT,
 ];

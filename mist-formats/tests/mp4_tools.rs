@@ -12,7 +12,7 @@ use common::{demux, sha256, truths};
 use mist_core::codec::Codec;
 use mist_core::format::{Index, IndexEntry, Muxer};
 use mist_core::gather::Gather;
-use mist_core::media::{Kind, Packet, TrackInfo};
+use mist_core::media::{Colour, Kind, Lang, Packet, TrackInfo, Visual};
 use mist_core::registry::{FormatDef, Slot};
 use mist_core::time::{Duration, Timestamp};
 use mist_formats::FORMATS;
@@ -187,6 +187,127 @@ fn ffprobe_finds_the_same_packets() {
                     assert_eq!(r["data_hash"].as_str(), Some(hash.as_str()), "{at}");
                 }
             }
+        }
+    }
+}
+
+/// The sizes and times of the buffers that GStreamer's demuxer gives for one pad.
+fn gstreamer(file: &Path, pad: &str) -> Option<Vec<(usize, Option<i64>)>> {
+    let from = format!("location={}", file.display());
+    let pad = format!("d.{pad}");
+    let args = ["-v", "filesrc", &from, "!", "qtdemux", "name=d", &pad, "!", "fakesink", "silent=false"];
+    let out = run("gst-launch-1.0", &args)?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&out.stderr));
+    let time = |line: &str, what: &str| {
+        let text = line.split_once(what)?.1.trim_start().split(',').next()?;
+        let mut parts = text.split(':').rev();
+        let (whole, ns) = parts.next()?.split_once('.')?;
+        let rest: i64 = parts.next()?.parse::<i64>().ok()? * 60 + parts.next()?.parse::<i64>().ok()? * 3600;
+        Some((rest + whole.parse::<i64>().ok()?) * 1_000_000_000 + ns.parse::<i64>().ok()?)
+    };
+    let buffers = text.lines().filter(|l| l.contains("last-message = chain"));
+    Some(
+        buffers
+            .map(|l| {
+                let size = l.split_once(") (").unwrap().1.split_once(" bytes").unwrap().0;
+                (size.parse().unwrap(), time(l, " pts:"))
+            })
+            .collect(),
+    )
+}
+
+#[test]
+fn gstreamer_finds_the_same_packets() {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    for (path, pads) in [
+        ("media/bframes.flv", &["video_0", "audio_0"][..]),
+        ("media/h264-opus.ts", &["video_0", "audio_0"]),
+        ("media/hevc-eac3.ts", &["video_0", "audio_0"]),
+        ("media/mpeg2-mp2.ts", &["video_0", "audio_0"]),
+        ("synthetic/flv-h264-mulaw.flv", &["video_0"]),
+    ] {
+        let Some(s) = source(path) else { continue };
+        for live in [false, true] {
+            let file = dir.join(format!("gst-{}-{live}.mp4", path.replace('/', "-")));
+            std::fs::write(&file, write(&s, live)).unwrap();
+            for (pad, t) in pads.iter().zip(&s.tracks) {
+                let at = format!("{path} live={live} {t:?}");
+                let Some(got) = gstreamer(&file, pad) else { return };
+                let ours: Vec<_> = s.packets.iter().filter(|p| p.track == t.id).collect();
+                let sizes: Vec<_> = got.iter().map(|g| g.0).collect();
+                assert_eq!(sizes, ours.iter().map(|p| p.data.len()).collect::<Vec<_>>(), "{at}");
+                // Edits move all of a track's times together.
+                let first = got[0].1.unwrap();
+                for (g, p) in got.iter().zip(&ours) {
+                    let want = (p.pts() - ours[0].pts()).to_rate(1_000_000_000);
+                    let off = g.1.unwrap() - first - want;
+                    assert!(off.abs() <= 25_000, "{at}: {g:?} {p:?}: {off} ns");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn mediainfo_understands_the_descriptions() {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    for (path, formats) in [
+        ("media/bframes.flv", ["AVC", "AAC"]),
+        ("media/hevc-eac3.ts", ["HEVC", "E-AC-3"]),
+        ("media/enhanced-h264-ac3.flv", ["AVC", "AC-3"]),
+        ("media/h264-opus.ts", ["AVC", "Opus"]),
+        ("media/enhanced-av1-opus.flv", ["AV1", "Opus"]),
+        ("media/enhanced-h264-flac.flv", ["AVC", "FLAC"]),
+        ("media/mpeg2-mp2.ts", ["MPEG Video", "MPEG Audio"]),
+        ("synthetic/flv-h264-pcm.flv", ["AVC", "PCM"]),
+    ] {
+        let Some(s) = source(path) else { continue };
+        for live in [false, true] {
+            let file = dir.join(format!("info-{}-{live}.mp4", path.replace('/', "-")));
+            std::fs::write(&file, write(&s, live)).unwrap();
+            let Some(out) = run("mediainfo", &["--Output=JSON", file.to_str().unwrap()]) else { return };
+            let v: Value = serde_json::from_slice(&out.stdout).unwrap();
+            let tracks = v["media"]["track"].as_array().unwrap();
+            let found: Vec<_> = tracks.iter().skip(1).map(|t| t["Format"].as_str().unwrap()).collect();
+            assert_eq!(found, formats, "{path} live={live}");
+            for (t, ours) in tracks.iter().skip(1).zip(&s.tracks) {
+                // It looks for these of Opus elsewhere.
+                if ours.codec.kind() == Kind::Audio && ours.codec != Codec::Opus {
+                    assert_eq!(t["SamplingRate"].as_str(), Some(&*ours.rate().to_string()), "{path}");
+                    assert_eq!(t["Channels"].as_str(), Some(&*ours.channels().to_string()), "{path}");
+                }
+                if let Some(rate) = t["BitRate_Maximum"].as_str() {
+                    assert!(rate.parse::<u64>().unwrap() < 100_000_000, "{path}: {rate} bit/s");
+                }
+            }
+            assert!(tracks[0]["IsTruncated"].is_null(), "{path} live={live}");
+        }
+    }
+}
+
+#[test]
+fn what_the_container_says_of_pictures_is_kept() {
+    let Some(mut s) = source("media/video-only.flv") else { return };
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let colour = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: true };
+    for rotation in [0, 90, 180, 270] {
+        let visual = Visual { sar: (4, 3), colour: Some(colour), rotation };
+        let info = TrackInfo { visual, ..(*s.tracks[0]).clone() };
+        s.tracks[0] = Arc::new(info.with_lang(Lang::new("deu")));
+        for live in [false, true] {
+            let file = dir.join(format!("visual-{rotation}-{live}.mp4"));
+            std::fs::write(&file, write(&s, live)).unwrap();
+            let Some(v) = ffprobe(&file, &[]) else { return };
+            let t = &v["streams"][0];
+            assert_eq!(t["sample_aspect_ratio"], "4:3");
+            let said =
+                ["color_primaries", "color_transfer", "color_space", "color_range"].map(|k| t[k].as_str());
+            assert_eq!(said, [Some("bt2020"), Some("smpte2084"), Some("bt2020nc"), Some("pc")]);
+            assert_eq!(t["tags"]["language"], "deu");
+            // ffmpeg counts anticlockwise
+            let turned = t["side_data_list"][0]["rotation"].as_i64().unwrap_or(0);
+            assert_eq!((-turned).rem_euclid(360), i64::from(rotation), "{t}");
         }
     }
 }

@@ -34,9 +34,18 @@ struct Tables {
     start: i64,
     /// The same in order of presentation.
     shown: i64,
-    /// Media time from the first sample to the end.
+    /// When the last is over.
+    end: i64,
+    /// Media time of all samples.
     duration: u64,
     rate: BitRate,
+}
+
+impl Tables {
+    /// When the track's only edit with media begins.
+    fn begin(&self) -> i64 {
+        if self.start == 0 { 0 } else { self.shown.max(0) }
+    }
 }
 
 /// A table of runs: a count and a value each.
@@ -131,6 +140,7 @@ fn tables(info: &TrackInfo, entries: &[IndexEntry], timeline: Timeline, scale: u
         let cts = at(e.dts + e.cts).saturating_sub(dts);
         let cts = i32::try_from(cts).unwrap_or(if cts < 0 { i32::MIN } else { i32::MAX });
         let bytes = size(info, e);
+        this.end = this.end.max(dts.saturating_add(cts.into()).saturating_add(duration.into()));
         constant &= sizes.len() == 0 || bytes == largest;
         largest = largest.max(bytes);
         signed |= cts < 0;
@@ -242,7 +252,7 @@ pub fn layout(tracks: &[Arc<TrackInfo>], index: &Index) -> Result<Layout, Format
     let tables: Vec<Tables> = (infos.iter().zip(&index.tracks).zip(&scales))
         .map(|((info, (_, entries)), scale)| tables(info, entries, timeline, *scale))
         .collect();
-    let starts: Vec<_> = tables.iter().map(|t| t.shown).zip(scales.iter().copied()).collect();
+    let starts: Vec<_> = tables.iter().map(Tables::begin).zip(scales.iter().copied()).collect();
     let scale = movie_scale(&starts);
 
     let mut movie = Movie { scale, duration: 0, tracks: Vec::with_capacity(infos.len()), fragmented: false };
@@ -251,9 +261,9 @@ pub fn layout(tracks: &[Arc<TrackInfo>], index: &Index) -> Result<Layout, Format
         sample_entry::write(&mut entry, info, None, Some(t.rate))
             .map_err(|kind| error(0, "moov/trak/mdia/minf/stbl/stsd", kind))?;
         // The media begins with what is shown first, at the time when it is: nothing before that.
-        let begin = if t.start == 0 { 0 } else { t.shown.max(0) };
+        let begin = t.begin();
         let trim = begin.saturating_sub(t.start).max(0);
-        let shown = rescale(t.duration.saturating_sub(trim.unsigned_abs()), *own, scale);
+        let shown = rescale(t.end.saturating_sub(begin).max(0).unsigned_abs(), *own, scale);
         let empty = rescale(begin.unsigned_abs(), *own, scale);
         let mut edits = Vec::new();
         if empty > 0 {
@@ -411,5 +421,204 @@ impl File {
             return Err(error(self.written, "mdat", kind));
         }
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Muxer;
+    use super::super::testing::{aac, boxes, find, index, packet, track, u32_at, u64_at, video};
+    use super::*;
+    use mist_core::format::Muxer as _;
+    use mist_core::media::{Params, TrackId};
+    use mist_core::time::Duration;
+    use proptest::prelude::*;
+
+    const STBL: &str = "moov/trak/mdia/minf/stbl";
+
+    /// Pictures, sound and cues of both kinds with pauses between them.
+    fn material(sizes: &[u16]) -> (Vec<Arc<TrackInfo>>, Vec<Packet>) {
+        let text = |id, codec| track(id, codec, Bytes::new(), Params::Other);
+        let tracks = vec![video(7), aac(3), text(4, Codec::WebVtt), text(9, Codec::Tx3g)];
+        let mut packets = Vec::new();
+        for (i, size) in sizes.iter().enumerate() {
+            let ms = i as i64 * 40;
+            let body = |n: u16| (0..n).map(|b| b'a' + ((b + size) % 26) as u8).collect::<Vec<u8>>();
+            let mut p = packet(7, ms - 80, i % 12 == 0, body(*size));
+            p.cts = Duration::from_millis([80, 160, 40][i % 3]);
+            packets.push(p);
+            packets.push(packet(3, ms - 23, true, body(size % 300)));
+            if i % 5 == 1 {
+                let mut cue = packet(4, ms, true, body(1 + size % 20));
+                cue.duration = Duration::from_millis(120);
+                packets.push(cue);
+                let mut cue = packet(9, ms, true, [&[0, 4][..], b"text"].concat());
+                cue.duration = Duration::from_millis(200);
+                packets.push(cue);
+            }
+        }
+        packets.sort_by_key(|p| p.dts);
+        (tracks, packets)
+    }
+
+    fn whole(tracks: &[Arc<TrackInfo>], index: &Index, packets: &[Packet]) -> Vec<u8> {
+        let mut m = Muxer::new();
+        let mut out = Gather::new();
+        m.start(tracks, Some(index), &mut out).unwrap();
+        let of = |t: TrackId| packets.iter().filter(|p| p.track == t).collect::<Vec<_>>();
+        let of: Vec<_> = index.tracks.iter().map(|(id, _)| of(*id)).collect();
+        for (t, n) in index.interleaved() {
+            m.packet(of[t][n], &mut out).unwrap();
+        }
+        assert_eq!(m.finish(&mut out), Ok(Vec::new()));
+        out.to_vec()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn parts_that_are_made_alone_are_those_of_the_whole(
+            sizes in prop::collection::vec(1u16..900, 1..200),
+            cuts in prop::collection::vec((any::<prop::sample::Index>(), 0usize..5000), 1..12),
+        ) {
+            let (tracks, packets) = material(&sizes);
+            let index = index(&tracks, &packets);
+            let file = whole(&tracks, &index, &packets);
+            let mut m = Muxer::new();
+            let layout = m.layout(&tracks, &index).unwrap().unwrap();
+            m.start(&tracks, Some(&index), &mut Gather::new()).unwrap();
+            prop_assert_eq!(layout.len(), file.len() as u64);
+            for (from, len) in cuts {
+                let from = from.index(file.len());
+                let to = (from + len).min(file.len());
+                let head = layout.head();
+                let mut got = head.get(from..to.min(head.len())).unwrap_or_default().to_vec();
+                for s in layout.covering(&index, from as u64..to as u64) {
+                    let id = index.tracks[s.track].0;
+                    let p = packets.iter().filter(|p| p.track == id).nth(s.packet).unwrap();
+                    let mut out = Gather::new();
+                    m.packet(p, &mut out).unwrap();
+                    let bytes = out.to_vec();
+                    prop_assert_eq!(bytes.len() as u64, s.len);
+                    let at = s.offset as usize;
+                    let cut = from.saturating_sub(at)..(to - at).min(bytes.len());
+                    got.extend_from_slice(&bytes[cut]);
+                }
+                prop_assert!(got == file[from..to], "{}..{}", from, to);
+            }
+        }
+    }
+
+    #[test]
+    fn every_sample_lies_where_the_tables_say() {
+        let (tracks, packets) = material(&(100..300).collect::<Vec<_>>());
+        let index = index(&tracks, &packets);
+        let file = whole(&tracks, &index, &packets);
+        let stsc = find(&file, &format!("{STBL}/stsc"));
+        let (stco, stsz) = (find(&file, &format!("{STBL}/stco")), find(&file, &format!("{STBL}/stsz")));
+        for (i, t) in tracks.iter().enumerate() {
+            let runs: Vec<_> = stsc[i][8..].chunks(12).map(|c| (u32_at(c, 0), u32_at(c, 4))).collect();
+            let mut ours = packets.iter().filter(|p| p.track == t.id);
+            let (mut n, mut gaps) = (0, 0);
+            for (chunk, offset) in stco[i][8..].chunks(4).enumerate() {
+                let mut at = u32_at(offset, 0) as usize;
+                let samples = runs.iter().rfind(|r| r.0 as usize <= chunk + 1).unwrap().1;
+                for _ in 0..samples {
+                    let constant = u32_at(stsz[i], 4) as usize;
+                    let size = if constant > 0 { constant } else { u32_at(stsz[i], 12 + n * 4) as usize };
+                    let sample = &file[at..at + size];
+                    if sample == sample::gap(t.codec) {
+                        gaps += 1;
+                    } else {
+                        let data = &ours.next().unwrap().data;
+                        let found = match t.codec {
+                            Codec::WebVtt => mist_core::codec::text::wvtt_cues(sample).unwrap()[0].clone(),
+                            _ => Bytes::copy_from_slice(sample),
+                        };
+                        assert_eq!(found, data, "{t:?} sample {n}");
+                    }
+                    at += size;
+                    n += 1;
+                }
+            }
+            assert_eq!((n as u32, ours.next().is_none()), (u32_at(stsz[i], 8), true), "{t:?}");
+            // every cue but the last has a pause behind it: 120 of 200 ms, but not 200 of 200
+            assert_eq!(gaps, if t.codec == Codec::WebVtt { 39 } else { 0 }, "{t:?}");
+        }
+    }
+
+    #[test]
+    fn players_start_in_sync() {
+        let (tracks, packets) = material(&[50; 100]);
+        let index = index(&tracks, &packets);
+        let file = whole(&tracks, &index, &packets);
+        assert_eq!(boxes(&file).iter().map(|b| b.0.clone()).collect::<Vec<_>>(), ["ftyp", "moov", "mdat"]);
+        let edits = find(&file, "moov/trak/edts/elst");
+        // pictures are decoded 80 ms before zero, sound is primed 23 ms before it
+        assert_eq!((u32_at(edits[0], 4), u32_at(edits[0], 12)), (1, 7200));
+        assert_eq!((u32_at(edits[1], 4), u32_at(edits[1], 12)), (1, 1014));
+        // the first cue is shown at 40 ms
+        assert_eq!((u32_at(edits[2], 4), u32_at(edits[2], 8), u32_at(edits[2], 12)), (2, 40, u32::MAX));
+        assert_eq!(u32_at(edits[2], 24), 0);
+        let mvhd = find(&file, "moov/mvhd")[0];
+        // The last cues are longer than all else.
+        assert_eq!((u32_at(mvhd, 12), u32_at(mvhd, 16)), (1000, 4040));
+    }
+
+    #[test]
+    fn long_files_have_64_bits() {
+        let tracks = [video(1), aac(2)];
+        let line = |ms, size| IndexEntry {
+            dts: Timestamp::from_millis(ms),
+            cts: Duration::ZERO,
+            duration: Duration::ZERO,
+            size,
+            key: true,
+        };
+        for (size, wide) in [(1 << 20, false), (10 << 20, true)] {
+            let of = |t: &Arc<TrackInfo>, size| (t.id, (0..500).map(|i| line(i * 1000, size)).collect());
+            let index = Index { tracks: vec![of(&tracks[0], size), of(&tracks[1], 100)] };
+            let l = layout(&tracks, &index).unwrap();
+            let head = l.head();
+            assert_eq!(l.len(), head.len() as u64 + 500 * (u64::from(size) + 100));
+            let mdat = boxes(head)[2].1;
+            assert_eq!(u32_at(head, mdat) == 1, wide);
+            let (name, last) = if wide { ("co64", 8 + 499 * 8) } else { ("stco", 8 + 499 * 4) };
+            let table = find(&head[..mdat], &format!("{STBL}/{name}"))[1];
+            let at = if wide { u64_at(table, last) } else { u32_at(table, last).into() };
+            assert_eq!(at, l.len() - 100);
+            let span = l.covering(&index, l.len() - 1..l.len()).last().unwrap();
+            assert_eq!((span.track, span.packet, span.offset), (1, 499, at));
+            let rate = find(&head[..mdat], &format!("{STBL}/stsd"))[0];
+            let btrt = rate.windows(4).position(|w| w == b"btrt").unwrap();
+            assert_eq!(u32_at(rate, btrt + 4), size);
+            assert_eq!(u32_at(rate, btrt + 12), size * 8);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (tracks, packets) = material(&[9; 30]);
+        let idx = index(&tracks, &packets);
+        let kind = |r: Result<Layout, FormatError>| r.map(|_| ()).unwrap_err().kind;
+        let of_none = Index { tracks: vec![(TrackId(99), Vec::new())] };
+        assert!(matches!(kind(layout(&tracks, &of_none)), ErrorKind::Unsupported(_)));
+        let many: Vec<_> = (0..=limits::TRACKS as u32).map(aac).collect();
+        let of_many = Index { tracks: many.iter().map(|t| (t.id, Vec::new())).collect() };
+        assert_eq!(kind(layout(&many, &of_many)), ErrorKind::Limit("tracks"));
+        let odd = [track(1, Codec::Theora, Bytes::new(), Params::Video { width: 1, height: 1, fpks: 0 })];
+        let of_odd = Index { tracks: vec![(TrackId(1), Vec::new())] };
+        assert_eq!(kind(layout(&odd, &of_odd)), ErrorKind::Unsupported("codec in MP4"));
+        // fewer packets than announced
+        let mut m = Muxer::new();
+        m.start(&tracks, Some(&idx), &mut Gather::new()).unwrap();
+        m.packet(&packets[0], &mut Gather::new()).unwrap();
+        assert!(m.finish(&mut Gather::new()).is_err());
+        assert!(m.packet(&packet(99, 0, true, vec![1]), &mut Gather::new()).is_err());
+        assert!(m.track(&tracks[0], &mut Gather::new()).is_ok());
+        assert!(m.track(&video(3), &mut Gather::new()).is_err());
+        // and no packets at all
+        let none = Index { tracks: tracks.iter().map(|t| (t.id, Vec::new())).collect() };
+        assert_eq!(whole(&tracks, &none, &[]).len() as u64, layout(&tracks, &none).unwrap().len());
     }
 }

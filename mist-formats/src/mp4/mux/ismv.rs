@@ -52,3 +52,39 @@ pub fn fragment(
     };
     write(sequence, &[prepared], Flavour::Ismv, extra, pieces, out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{boxes, find, packet, u32_at, u64_at, video};
+    use super::*;
+
+    #[test]
+    fn tells_its_time_and_those_that_follow() {
+        let info = video(1);
+        let packets: Vec<_> =
+            (0..5).map(|i| packet(1, 60_000 + i * 40, i == 0, vec![i as u8; 300])).collect();
+        let run = Run { info: &info, id: 1, packets: &packets, next: None, parameters: &Bytes::new() };
+        let next = (Timestamp::from_millis(60_200), Duration::from_millis(2000));
+        let mut out = Gather::new();
+        let written = fragment(7, Timestamp::from_secs(10), &run, &[next, next], &mut out).unwrap();
+        let data = out.to_vec();
+        assert_eq!(written.len, data.len() as u64);
+        let list = boxes(&data);
+        assert_eq!(list.iter().map(|b| b.0.as_str()).collect::<Vec<_>>(), ["moof", "mdat"]);
+        assert_eq!(list[1].1 as u64, written.moof);
+        assert_eq!(list[1].2.len(), 1500);
+        let traf = find(list[0].2, "traf")[0];
+        assert_eq!(
+            boxes(traf).iter().map(|b| b.0.as_str()).collect::<Vec<_>>(),
+            ["tfhd", "trun", "uuid", "uuid"]
+        );
+        let uuid = find(traf, "uuid");
+        assert_eq!((&uuid[0][..16], u32_at(uuid[0], 16)), (&TFXD[..], 1 << 24));
+        assert_eq!((u64_at(uuid[0], 20), u64_at(uuid[0], 28)), (500_000_000, 2_000_000));
+        assert_eq!((&uuid[1][..16], uuid[1][20]), (&TFRF[..], 2));
+        assert_eq!((u64_at(uuid[1], 21), u64_at(uuid[1], 29)), (502_000_000, 20_000_000));
+        let nothing = Run { packets: &[], ..run };
+        assert!(fragment(1, Timestamp::ZERO, &nothing, &[], &mut out).is_err());
+        assert!(fragment(1, Timestamp::ZERO, &run, &vec![next; 256], &mut out).is_err());
+    }
+}

@@ -317,3 +317,187 @@ fn changed(t: &Track, new: &TrackInfo) -> Result<Bytes, ErrorKind> {
         _ => refused,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Muxer;
+    use super::super::testing::{PPS, SPS, aac, boxes, find, packet, track, u32_at, u64_at, video};
+    use super::*;
+    use mist_core::format::Muxer as _;
+    use mist_core::media::Params;
+
+    fn kinds(data: &[u8]) -> Vec<String> {
+        boxes(data).into_iter().map(|b| b.0).collect()
+    }
+
+    fn start(tracks: &[Arc<TrackInfo>]) -> Muxer {
+        let mut m = Muxer::new();
+        m.start(tracks, None, &mut Gather::new()).unwrap();
+        m
+    }
+
+    #[test]
+    fn fragments_end_at_keyframes_and_soon() {
+        let mut m = start(&[video(1), aac(2)]);
+        let mut all = Vec::new();
+        let mut waited = 0;
+        for i in 0..500i64 {
+            let mut out = Gather::new();
+            m.packet(&packet(1, i * 40, i % 50 == 0, vec![i as u8; 300]), &mut out).unwrap();
+            m.packet(&packet(2, i * 40, true, vec![i as u8; 20]), &mut out).unwrap();
+            waited = if out.is_empty() { waited + 1 } else { 0 };
+            assert!(waited <= 6, "nothing came for {waited} frames");
+            all.extend(out.to_vec());
+        }
+        let mut out = Gather::new();
+        let patches = m.finish(&mut out).unwrap();
+        all.extend(out.to_vec());
+        let list = boxes(&all);
+        assert_eq!(kinds(&all)[..4], ["ftyp", "moov", "moof", "mdat"]);
+        assert_eq!(kinds(&all).last().unwrap(), "mfra");
+        // Keyframes are first in their fragment, and there is an entry for each.
+        let tfra = find(&all, "mfra/tfra")[0];
+        assert_eq!(u32_at(tfra, 12), 10);
+        for (i, e) in tfra[16..].chunks(19).enumerate() {
+            assert_eq!((u64_at(e, 0), e[16]), (i as u64 * 180_000, 1));
+            let at = list.iter().find(|b| b.1 as u64 == u64_at(e, 8)).unwrap();
+            let tfdt = find(at.2, "traf/tfdt")[0];
+            assert_eq!((at.0.as_str(), u64_at(tfdt, 4)), ("moof", i as u64 * 180_000));
+        }
+        let mfro = find(&all, "mfra/mfro")[0];
+        assert_eq!(u32_at(mfro, 4) as usize, all.len() - list.last().unwrap().1);
+        // The durations are put in at the end.
+        for p in patches {
+            let at = p.offset as usize;
+            all[at..at + p.data.len()].copy_from_slice(&p.data);
+        }
+        assert_eq!(u64_at(find(&all, "moov/mvex/mehd")[0], 4), 20_000);
+        assert_eq!(u32_at(find(&all, "moov/mvhd")[0], 16), 20_000);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut m = start(&[video(1)]);
+        let mut held = 0;
+        let data = Bytes::from(vec![1; limits::HELD / 10]);
+        for i in 0..100 {
+            let mut out = Gather::new();
+            let p = Packet { data: data.clone(), ..packet(1, i, i == 0, Vec::new()) };
+            m.packet(&p, &mut out).unwrap();
+            held = if out.is_empty() { held + data.len() } else { data.len() };
+            assert!(held <= limits::HELD);
+        }
+        let (mut m, mut count) = (start(&[aac(1)]), 0);
+        for _ in 0..5000 {
+            let mut out = Gather::new();
+            m.packet(&packet(1, 0, true, vec![1]), &mut out).unwrap();
+            count = if out.is_empty() { count + 1 } else { 1 };
+            assert!(count <= limits::FRAGMENT_PACKETS);
+        }
+        // keyframes for days
+        let mut live = Live::start(&[video(1)]).unwrap();
+        let mut out = Gather::new();
+        for i in 0..3 * limits::RANDOM_ACCESS as i64 {
+            live.packet(&packet(1, i * 2000, true, vec![1]), &mut out).unwrap();
+            out.clear();
+        }
+        live.finish(&mut out).unwrap();
+        let steps: Vec<_> = live.entries.windows(2).map(|w| w[1].time - w[0].time).collect();
+        assert!(
+            live.entries.len() <= limits::RANDOM_ACCESS && live.entries.len() > limits::RANDOM_ACCESS / 2
+        );
+        assert!(steps.iter().all(|s| *s == 4 * 180_000), "every fourth");
+    }
+
+    #[test]
+    fn descriptions_may_change_as_far_as_decoders_go_along() {
+        let tracks = [video(1), aac(2)];
+        let mut m = start(&tracks);
+        let mut out = Gather::new();
+        // Before anything is written everything goes.
+        m.track(&aac(3), &mut out).unwrap();
+        for i in 0..3 {
+            m.packet(&packet(1, i * 40, i == 0, vec![0, 0, 0, 1, 0x65]), &mut out).unwrap();
+        }
+        m.packet(&packet(1, 400, true, vec![0, 0, 0, 1, 0x65]), &mut out).unwrap();
+        assert_eq!(find(&out.to_vec(), "moov/trak").len(), 3);
+        assert!(m.track(&aac(4), &mut out).is_err(), "a track behind the moov");
+        let other =
+            TrackInfo::new(tracks[1].id, Codec::Aac, Bytes::from_static(&[0x11, 0x90]), tracks[1].params);
+        assert!(m.track(&Arc::new(other), &mut out).is_err());
+        let other = TrackInfo { codec: Codec::Hevc, ..(*tracks[0]).clone() };
+        assert!(m.track(&Arc::new(other), &mut out).is_err());
+        // A new frame rate is no news for the file.
+        let params = Params::Video { width: 1280, height: 720, fpks: 23_976 };
+        m.track(&Arc::new(TrackInfo { params, ..(*tracks[0]).clone() }), &mut out).unwrap();
+        let init = h264::Avcc::from_nals([SPS, &[0x68, 0xee, 0x3c, 0xb1][..]]).unwrap().build();
+        let before = out.to_vec().len();
+        m.track(&Arc::new(TrackInfo { init, ..(*tracks[0]).clone() }), &mut out).unwrap();
+        m.packet(&packet(1, 440, true, vec![0, 0, 0, 1, 0x65]), &mut out).unwrap();
+        m.packet(&packet(1, 480, false, vec![0, 0, 0, 1, 0x41]), &mut out).unwrap();
+        m.track(&tracks[0], &mut out).unwrap();
+        m.packet(&packet(1, 520, true, vec![0, 0, 0, 1, 0x65]), &mut out).unwrap();
+        m.finish(&mut out).unwrap();
+        let media: Vec<u8> = find(&out.to_vec()[before..], "mdat").concat();
+        let mut want = Vec::new();
+        for (pps, rest) in [(&[0x68, 0xee, 0x3c, 0xb1][..], &[0, 0, 0, 1, 0x41][..]), (PPS, &[])] {
+            for unit in [SPS, pps] {
+                want.extend((unit.len() as u32).to_be_bytes());
+                want.extend(unit);
+            }
+            want.extend([&[0, 0, 0, 1, 0x65], rest].concat());
+        }
+        assert!(media.ends_with(&want));
+        let text = out.to_vec();
+        assert_eq!(kinds(&text).iter().filter(|k| *k == "moov").count(), 1);
+    }
+
+    #[test]
+    fn times_begin_near_zero_and_never_step_back() {
+        // joined after an hour: pictures 80 ms late, sound a little earlier
+        let mut m = start(&[video(1), aac(2)]);
+        let mut out = Gather::new();
+        let hour = 3_600_000;
+        for (ms, cts) in [(0, 80), (40, 160), (30, 90), (80, 40), (1000, 80)] {
+            let mut p = packet(1, hour + ms, ms == 0, vec![1]);
+            p.cts = Duration::from_millis(cts);
+            m.packet(&p, &mut out).unwrap();
+            m.packet(&packet(2, hour + 10 + ms, true, vec![2]), &mut out).unwrap();
+        }
+        m.finish(&mut out).unwrap();
+        let file = out.to_vec();
+        let elst = find(&file, "moov/trak/edts/elst");
+        assert_eq!((u32_at(elst[0], 12), u32_at(elst[1], 12)), (900, 441));
+        let tfdt: Vec<_> = find(&file, "moof/traf/tfdt").iter().map(|b| u64_at(b, 4)).collect();
+        assert_eq!(tfdt, [0, 441, 90_000, 441 + 44_100]);
+        let trun = find(&file, "moof/traf/trun")[0];
+        assert_eq!(u32_at(trun, 4), 4);
+        // 0, 40, 40 (said 30), 80 ms until the keyframe at 1 s
+        let rows: Vec<_> = trun[16..].chunks(8).map(|r| (u32_at(r, 0), u32_at(r, 4))).collect();
+        assert_eq!(rows, [(3600, 7200), (0, 14_400), (3600, 7200), (82_800, 3600)]);
+    }
+
+    #[test]
+    fn what_only_frames_tell_is_taken_from_them() {
+        let ac3 = track(2, Codec::Ac3, Bytes::new(), Params::Audio { rate: 48_000, channels: 2, bits: 16 });
+        let h264 = TrackInfo { init: Bytes::new(), ..(*video(1)).clone() };
+        let mut m = start(&[Arc::new(h264), ac3]);
+        let mut out = Gather::new();
+        let mut data = Vec::new();
+        for unit in [SPS, PPS, &[0x65, 0x88]] {
+            data.extend((unit.len() as u32).to_be_bytes());
+            data.extend(unit);
+        }
+        m.packet(&packet(1, 0, true, data), &mut out).unwrap();
+        m.packet(&packet(2, 0, true, vec![0x0b, 0x77, 0x88, 0x2b, 0x14, 0x40, 0x43, 0xff]), &mut out)
+            .unwrap();
+        m.finish(&mut out).unwrap();
+        let file = out.to_vec();
+        assert!(file.windows(PPS.len() + 2).any(|w| w.starts_with(&[0, 4]) && w.ends_with(PPS)), "avcC");
+        assert!(file.windows(7).any(|w| w == b"dac3\x10\x11\x40"));
+        // without a frame there is nothing to go by
+        let h264 = TrackInfo { init: Bytes::new(), ..(*video(1)).clone() };
+        let mut m = start(&[Arc::new(h264)]);
+        assert!(m.finish(&mut Gather::new()).is_err());
+    }
+}

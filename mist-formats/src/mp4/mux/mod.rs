@@ -29,6 +29,9 @@ mod sample;
 mod sample_entry;
 mod time;
 
+#[cfg(test)]
+mod testing;
+
 pub mod ismv;
 
 pub use file::layout;

@@ -118,8 +118,8 @@ fn esds(w: &mut Boxes, object_type: u8, video: bool, config: &[u8], rate: Option
         w.descriptor(3, |w| {
             w.u16(0).u8(0);
             w.descriptor(4, |w| {
+                // stream type and reserved bit, above the buffer's 24 bits
                 w.u8(object_type);
-                // Stream type, then the size of the decoder's buffer in 24 bits.
                 w.u32(r.buffer.min(0xff_ffff) | (if video { 0x11 } else { 0x15 }) << 24);
                 w.u32(r.most).u32(r.average);
                 if !config.is_empty() {
