@@ -144,10 +144,10 @@ def link(serial, heads, media, granules):
 
 
 for n, (name, stream) in enumerate(streams.items()):
-    save("demux", f"ogg-{name}", bytes([number("ogg"), 40]) + link(n, *stream))
+    save("demux", f"ogg-{name}", bytes([number("ogg::FORMAT"), 40]) + link(n, *stream))
 both = page(2, 0, 1, 0, skeleton[0]) + page(2, 0, 2, 0, theora[0]) + page(2, 0, 3, 0, opus[0]) + page(0, 0, 2, 1, *theora[1:]) + page(0, 0, 3, 1, opus[1]) + page(4, 0, 1, 1, skeleton[1])
 both += page(0, -1, 2, 2, bytes(510), lacing=b"\xff\xff") + page(0, 1920, 3, 2, b"\xfc1", b"\xfc2") + page(1, 65, 2, 3, b"tail", b"\x40p") + page(4, 2880, 3, 4, b"\xfc3") + page(4, 128, 2, 4, b"\x20key")
-save("demux", "ogg-chain", bytes([number("ogg"), 200]) + both + link(9, *streams["opus"]) + b"junk" + link(8, *streams["vorbis"]))
+save("demux", "ogg-chain", bytes([number("ogg::FORMAT"), 200]) + both + link(9, *streams["opus"]) + b"junk" + link(8, *streams["vorbis"]))
 
 
 def mpeg_audio(layer3, frames, rate=9):
