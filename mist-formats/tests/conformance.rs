@@ -5,13 +5,13 @@ mod common;
 use bytes::Bytes;
 use common::{Demux, Truth, demux, go_on, run, truths};
 use mist_core::codec::aac::{Adts, Asc};
-use mist_core::codec::{Codec, ac3, h264, hevc, nal, packet_duration};
+use mist_core::codec::{Codec, ac3, h264, hevc, mpa, nal, packet_duration};
 use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::gather::Gather;
 use mist_core::media::{Kind, Packet, TrackInfo};
 use mist_core::registry::{FormatDef, choose, probe};
 use mist_core::time::{Duration, Timestamp};
-use mist_formats::FORMATS;
+use mist_formats::{FORMATS, mp3};
 use std::sync::Arc;
 
 /// Bytes of a file's start that are enough to recognise it.
@@ -163,6 +163,9 @@ fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) ->
 /// Formats that store no times: what they hold begins at 0 and has no gaps.
 const TIMELESS: &[&str] = &["WAV", "MP3", "ADTS", "ANNEXB"];
 
+/// Formats that store presentation times only: decoding times of reordered pictures are worked out from them.
+const UNDECODED: &[&str] = &["MKV"];
+
 /// Formats whose clock has no sign: what is before 0 is written as 0.
 const UNSIGNED: &[&str] = &["FLV"];
 
@@ -231,6 +234,13 @@ fn what_is_muxed_comes_back() {
                     continue;
                 }
                 packets.sort_by_key(|p| p.dts);
+                // Other containers can have an encoder's frame about the file among the sound.
+                let about = |p: &Packet| {
+                    mpa::Header::parse(&p.data).is_ok_and(|h| mp3::Info::parse(&h, &p.data).is_some())
+                };
+                if def.id == "MP3" && packets.first().is_some_and(about) {
+                    packets.remove(0);
+                }
                 // Half a frame at the end of a file is no packet where frames are looked for.
                 let cut = |p: &Packet| ac3::Header::parse(&p.data).is_ok_and(|h| h.frame_len > p.data.len());
                 packets
@@ -244,8 +254,12 @@ fn what_is_muxed_comes_back() {
                 }
                 let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
-                let first = back.packets.iter().map(|p| p.dts).min();
-                let (from, mut to) = (packets[0].dts, first.expect(&t.path));
+                let undecoded = UNDECODED.contains(&def.id);
+                let first = |v: &[Packet]| {
+                    let time = |p: &Packet| if undecoded { p.pts() } else { p.dts };
+                    v.iter().map(time).min().expect(&t.path)
+                };
+                let (from, mut to) = (first(&packets), first(&back.packets));
                 if COUNTED.contains(&def.id) && from == Timestamp::ZERO {
                     to = Timestamp::ZERO;
                 }
@@ -273,7 +287,8 @@ fn what_is_muxed_comes_back() {
                         let counted =
                             COUNTED.contains(&def.id) && (ARRIVED.contains(&t.path.as_str()) || silent);
                         if !TIMELESS.contains(&def.id) && !counted {
-                            assert!(off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
+                            let dts = undecoded && info.codec.kind() == Kind::Video;
+                            assert!(dts || off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
                             assert!(off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
                         }
                         assert!(a.key == b.key || info.codec.kind() != Kind::Video, "{at}: {a:?} {b:?}");
