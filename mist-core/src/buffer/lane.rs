@@ -1,6 +1,7 @@
 //! One track's groups: a window of closed ones and the one that is being filled.
 
 use super::gop::{Gop, PACKET_OVERHEAD};
+use crate::codec::{self, sei::Captions};
 use crate::media::{Kind, Packet, TrackInfo};
 use crate::time::{Duration, Timestamp};
 use std::collections::VecDeque;
@@ -40,6 +41,8 @@ pub(super) struct Lane {
     /// Newest decoding time that was dropped.
     pub(super) lost: Option<Timestamp>,
     pub(super) alone: Option<Alone>,
+    /// Closed captions that were found in its pictures.
+    pub(super) captions: Captions,
     cuts: VecDeque<Timestamp>,
 }
 
@@ -58,8 +61,20 @@ impl Lane {
             began: None,
             lost: None,
             alone: None,
+            captions: Captions::default(),
             cuts: VecDeque::new(),
         }
+    }
+
+    /// Looks for closed captions in a packet; true if some were found that weren't known.
+    pub(super) fn find_captions(&mut self, p: &Packet) -> bool {
+        let known = self.captions;
+        // Once both are known there is nothing left to find.
+        if self.kind() != Kind::Video || known.cea608 && known.cea708 {
+            return false;
+        }
+        self.captions = known.or(codec::captions(self.info.codec, &p.data));
+        self.captions != known
     }
 
     pub(super) fn kind(&self) -> Kind {

@@ -20,6 +20,7 @@ pub use rates::Health;
 pub use repair::Repairs;
 pub use segments::Segment;
 
+use crate::codec::sei::Captions;
 use crate::media::{Kind, Packet, TrackId, TrackInfo};
 use crate::time::{Duration, Now, Timestamp};
 use gop::PACKET_OVERHEAD;
@@ -207,6 +208,12 @@ impl StreamBuffer {
     /// A track that the source has now.
     pub fn track(&self, id: TrackId) -> Option<&Arc<TrackInfo>> {
         self.lanes.iter().find(|l| l.info.id == id && !l.gone).map(|l| &l.info)
+    }
+
+    /// The closed captions that the pictures of a track carry: found as packets are written, and never forgotten while
+    /// the track lives. The version counts what is found.
+    pub fn captions(&self, id: TrackId) -> Captions {
+        self.lanes.iter().find(|l| l.info.id == id && !l.gone).map_or_else(Captions::default, |l| l.captions)
     }
 
     /// A track that the source has now, or had and that still has media in the window.
@@ -398,7 +405,12 @@ impl StreamBuffer {
         self.bytes += p.data.len() as u64 + PACKET_OVERHEAD;
         if let Some(lane) = self.lanes.get_mut(i) {
             let dts = p.dts;
+            let captions = lane.find_captions(&p);
             lane.append(p);
+            if captions {
+                self.changed();
+            }
+            let Some(lane) = self.lanes.get(i) else { return false };
             if !self.settled && lane.began.is_some_and(|began| dts - began >= SETTLE) {
                 self.settled = true;
                 self.changed();

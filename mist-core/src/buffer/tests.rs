@@ -481,3 +481,30 @@ fn tracks_that_come_in_large_pieces_are_not_taken_for_silent_ones() {
     assert!(s.iter().all(|s| s.independent && s.track == TrackId(1)));
     assert!(in_segments(&w.b, 1).into_iter().eq((0..s.len() as i64 * 125).map(|v| v * 40)));
 }
+
+/// Captions lie in the pictures: they are found, said once, and passed through.
+#[test]
+fn captions_in_pictures_are_announced() {
+    let mut w = Writer::new(BufferOptions::default());
+    w.b.set_track(track(1, Codec::H264));
+    let frame = |sei: &[u8]| {
+        let nal = [&[6, 4, sei.len() as u8][..], sei, &[0x80]].concat();
+        Bytes::from([&(nal.len() as u32).to_be_bytes()[..], &nal, &[0, 0, 0, 2, 0x65, 0x88]].concat())
+    };
+    let padding = frame(b"\xb5\0\x31GA94\x03\x41\xff\xfc\x80\x80\xff");
+    let both = frame(b"\xb5\0\x31GA94\x03\x42\xff\xfc\x94\x20\xff\x01\x02\xff");
+    let mut versions = Vec::new();
+    for (n, data) in [&padding, &both, &padding, &both].into_iter().enumerate() {
+        w.at(n as i64 * 40, Packet { data: data.clone(), ..pkt(1, n as i64 * 40, n == 0) });
+        versions.push((w.b.captions(TrackId(1)).any(), w.b.version()));
+    }
+    let (before, after) = (versions[0].1, versions[1].1);
+    assert!(before < after);
+    assert_eq!(versions, [(false, before), (true, after), (true, after), (true, after)]);
+    let mut cursor = w.b.cursor([TrackId(1)]);
+    let mut out = Vec::new();
+    w.b.read(&mut cursor, &mut out, 64);
+    let data: Vec<_> =
+        out.iter().filter_map(|m| if let Media::Packet(p) = m { Some(&p.data) } else { None }).collect();
+    assert!(data.ends_with(&[&both]));
+}

@@ -123,6 +123,13 @@ fn track(view: &StreamBuffer, t: &TrackInfo) -> Map<String, Value> {
     if let Some(lang) = t.lang {
         put("lang", lang.as_str().into());
     }
+    let captions = view.captions(t.id);
+    if captions.any() {
+        // In the pictures, not a track of their own.
+        let found = [(captions.cea608, "CEA-608"), (captions.cea708, "CEA-708")];
+        let names: Vec<_> = found.into_iter().filter(|f| f.0).map(|f| f.1).collect();
+        put("captions", names.into());
+    }
     v
 }
 
