@@ -5,6 +5,7 @@ import pathlib
 import re
 import struct
 import sys
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent
 CLIPS = ROOT.parent / "tests/media"
@@ -97,6 +98,63 @@ exact = {**tables, "remainders": b"\0\0\x05\xff\xff\xfb" * 2}
 save("dtsh", "exact", dt(b"DTSC", packed({**more, "tracks": {"v": {**exact, **tracks["v"]}}})))
 
 
+def el(code, *parts, unknown=False):
+    """An EBML element: its id, a size of four bytes, and its data."""
+    data = b"".join(parts)
+    size = b"\xff" if unknown else struct.pack(">I", 0x10000000 | len(data))
+    return code.to_bytes((code.bit_length() + 7) // 8, "big") + size + data
+
+
+def num(code, value):
+    return el(code, value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big"))
+
+
+def ebml(doc):
+    return el(0x1A45DFA3, num(0x42F7, 1), num(0x42F2, 4), num(0x42F3, 8), el(0x4282, doc), num(0x4285, 2))
+
+
+def entry(track, codec, *more):
+    return el(0xAE, num(0xD7, track), num(0x83, {b"V": 1, b"A": 2, b"S": 17}[codec[:1]]), el(0x86, codec), *more)
+
+
+def block(track, time, payload, flags=0x80, simple=True):
+    return el(0xA3 if simple else 0xA1, bytes([0x80 | track]) + struct.pack(">hB", time, flags) + payload)
+
+
+def nal(*data):
+    return struct.pack(">I", len(data)) + bytes(data)
+
+
+avcc = bytes([1, 77, 0, 30, 0xFF, 0xE1, 0, 8, 0x67, 77, 0, 30, 0xDA, 2, 0x80, 0x96, 1, 0, 2, 0x68, 0xCE])
+video = el(0xE0, num(0xB0, 64), num(0xBA, 48), num(0x54B0, 64), num(0x54BA, 36), el(0x55B0, num(0x55BB, 1), num(0x55B9, 2)))
+sound = el(0xE1, el(0xB5, struct.pack(">f", 48000)), num(0x9F, 2), num(0x6264, 16))
+pieces = el(0x1654AE6B, entry(1, b"V_MPEG4/ISO/AVC", el(0x63A2, avcc), num(0x23E383, 40_000_000), video),
+            entry(2, b"A_OPUS", el(0x63A2, b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0"), num(0x56AA, 6_500_000), num(0x56BB, 80_000_000), sound),
+            entry(3, b"S_TEXT/WEBVTT", el(0x22B59D, b"de-CH")))
+info = el(0x1549A966, num(0x2AD7B1, 1_000_000), el(0x4489, struct.pack(">f", 400)))
+
+
+def cluster(at, unknown=False):
+    group = el(0xA0, block(3, 0, b"text", 0, False), num(0x9B, 30), el(0x75A1, el(0xA6, el(0xA5, b"line:0\nid"))))
+    padded = el(0xA0, block(2, 60, b"\xfc\1", 0, False), num(0x75A2, 13_500_000), num(0xFB, 1))
+    pictures = b"".join(block(1, t, nal(0x65 if t == 0 else 0x41, t & 255, 9), 0x80 if t == 0 else 0) for t in (0, 120, 40, 80))
+    return el(0x1F43B675, num(0xE7, at), pictures, block(2, 0, b"\xfc\2\3"), group, padded, unknown=unknown)
+
+
+cues = el(0x1C53BB6B, *(el(0xBB, num(0xB3, n * 160), el(0xB7, num(0xF7, 1), num(0xF1, len(info + pieces) + 31 + n * len(cluster(160))))) for n in (0, 1)))
+head = el(0x114D9B74, el(0x4DBB, el(0x53AB, b"\x1c\x53\xbb\x6b"), el(0x53AC, struct.pack(">I", len(info + pieces) + 31 + 2 * len(cluster(160))))))
+# The head's positions take it to be 31 bytes long.
+head += el(0xEC, bytes(31 - len(head) - 5)) if len(head) < 26 else b""
+mkv = bytes([number("mkv::FORMAT"), 61])
+save("demux", "mkv-cues", mkv + ebml(b"matroska") + el(0x18538067, head, info, pieces, cluster(0), cluster(160), cues))
+save("demux", "mkv-live", mkv + ebml(b"webm") + el(0x18538067, info, pieces, cluster(0, True), cluster(160, True), unknown=True))
+pcm = entry(1, b"A_PCM/INT/LIT", sound)
+mp3 = entry(2, b"A_MPEG/L3", num(0x23E383, 24_000_000), el(0x6D80, el(0x6240, el(0x5034, num(0x4254, 3), el(0x4255, b"\xff\xfb")))))
+srt = entry(3, b"S_TEXT/UTF8", el(0x6D80, el(0x6240, num(0x5032, 3), el(0x5034, num(0x4254, 0)))))
+locked = entry(4, b"V_VP9", el(0x6D80, el(0x6240, num(0x5033, 1), el(0x5035, num(0x47E1, 5)))))
+laces = el(0x1F43B675, num(0xE7, 5), block(1, 0, b"\1\2\1\2\3\4", 0x82), block(1, 9, b"\1\x82\1\2\3\4", 0x86), block(1, 18, b"\1\1\2\3\4", 0x84),
+           block(2, 3, b"\2\3\2abcdefgh", 2), block(2, 99, b"\2\x83\xbeabcdefgh", 6), block(3, 1, zlib.compress(b"hello" * 9)), block(4, 1, b"x"))
+save("demux", "mkv-laces", mkv + ebml(b"matroska") + el(0x18538067, el(0x1654AE6B, pcm, mp3, srt, locked), laces, b"\1\2\3", laces))
 
 def mpeg_audio(layer3, frames, rate=9):
     """Silent frames at 44.1 kHz in stereo."""

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// More polls than this for each byte of input are no progress.
 const POLLS_A_BYTE: usize = 16;
 
+/// DEFLATE, which Matroska may pack frames with, makes no more than this out of a byte.
+const EXPANSION: usize = 1032;
+
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     tracks: Vec<Arc<TrackInfo>>,
@@ -34,7 +37,7 @@ fn drive(d: &mut dyn Demuxer, data: &Bytes, step: usize) -> Seen {
             Ok(Demuxed::Media(Media::Track(t))) => seen.tracks.push(t),
             Ok(Demuxed::Media(Media::Packet(p))) => {
                 assert!(seen.tracks.iter().any(|t| t.id == p.track), "packet before its track");
-                assert!(p.data.len() <= data.len() * 3 + 64, "payload out of nothing");
+                assert!(p.data.len() <= data.len() * EXPANSION + 64, "payload out of nothing");
                 seen.packets.push(p);
             }
             Ok(Demuxed::Need(want)) => {

@@ -3,21 +3,20 @@
 use super::block::Block;
 use super::cues::{self, Point, SeekHead, Seen};
 use super::ebml::{Child, Head, MAX_HEAD, children, peek_head};
-use super::lacing;
-use super::reorder::Frame;
+use super::frames::{Pending, packet};
 use super::schema::{element, ends, ids, name};
-use super::track::{Track, duration};
+use super::seek::{Goal, Landing, Scan};
+use super::track::Track;
 use super::{ID, limits, nodes};
 use bytes::Bytes;
-use mist_core::codec::packet_duration;
 use mist_core::format::{Demuxed, ErrorKind, FormatError, Node, Want};
-use mist_core::media::{Kind, Media, Packet};
+use mist_core::media::Media;
 use mist_core::queue::Queue;
-use mist_core::time::{Duration, Timestamp};
+use mist_core::time::Timestamp;
 use std::collections::VecDeque;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// At an element's head.
     Element,
     /// Behind the head of an element that is read as a whole; its head is at this offset.
@@ -32,108 +31,65 @@ enum State {
     Done,
 }
 
-/// What has to be where it was gone to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    /// Cues, to find this time.
-    Cues(i64),
-    /// Tracks; then back to the cluster at this offset.
-    Tracks(u64),
-    /// A cluster with a keyframe, or where a scan begins.
-    Cluster,
-}
-
 #[derive(Debug, Clone, Copy)]
-struct Segment {
+pub(super) struct Segment {
     /// Where its data begins.
-    start: u64,
-    end: Option<u64>,
+    pub(super) start: u64,
+    pub(super) end: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Cluster {
-    at: u64,
-    end: Option<u64>,
+pub(super) struct Cluster {
+    pub(super) at: u64,
+    pub(super) end: Option<u64>,
     /// Timestamp in ticks.
-    time: Option<u64>,
-}
-
-/// Looking for the last keyframe at or before a time, without handing out anything.
-#[derive(Debug, Clone, Copy)]
-struct Scan {
-    to: i64,
-    best: Option<Point>,
-}
-
-/// Behind a seek: what is before this is left out.
-#[derive(Debug, Clone)]
-struct Landing {
-    /// Time of the keyframe on the segment's clock, in nanoseconds.
-    time: i64,
-    /// Offset of its cluster; in later ones any keyframe will do.
-    cluster: u64,
-    /// Tracks that haven't begun yet.
-    waiting: Vec<u64>,
-}
-
-/// Frames of a block that are handed out one by one.
-#[derive(Debug)]
-struct Pending {
-    track: usize,
-    frames: VecDeque<(Bytes, u64)>,
-    pts: Timestamp,
-    /// BlockDuration's share of a frame.
-    each: Option<Duration>,
-    laced: bool,
-    discard: Duration,
-    key: bool,
-    beside: Bytes,
+    pub(super) time: Option<u64>,
 }
 
 /// Reads Matroska and WebM; see the folder's documentation.
 #[derive(Debug)]
 pub struct Demuxer {
-    queue: Queue,
-    state: State,
-    goal: Option<Goal>,
-    ended: bool,
-    nodes: bool,
+    pub(super) queue: Queue,
+    pub(super) state: State,
+    pub(super) goal: Option<Goal>,
+    pub(super) ended: bool,
+    pub(super) nodes: bool,
     /// An EBML header was read.
-    header: bool,
-    max_size_len: usize,
-    segment: Option<Segment>,
+    pub(super) header: bool,
+    pub(super) max_size_len: usize,
+    pub(super) segment: Option<Segment>,
     /// The one that places were named for.
-    last_segment: Option<Segment>,
-    cluster: Option<Cluster>,
-    first_cluster: Option<u64>,
+    pub(super) last_segment: Option<Segment>,
+    pub(super) cluster: Option<Cluster>,
+    pub(super) first_cluster: Option<u64>,
     /// Nanoseconds of a tick.
-    scale: u64,
-    tracks: Vec<Track>,
+    pub(super) scale: u64,
+    pub(super) tracks: Vec<Track>,
     /// Numbers of tracks that are known and not read.
-    left_out: Vec<u64>,
+    pub(super) left_out: Vec<u64>,
     /// The track by whose keyframes places are found.
-    reference: Option<u64>,
-    seek_head: SeekHead,
-    cues: Vec<Point>,
-    seen: Seen,
-    scan: Option<Scan>,
-    landing: Option<Landing>,
+    pub(super) reference: Option<u64>,
+    pub(super) seek_head: SeekHead,
+    pub(super) cues: Vec<Point>,
+    pub(super) seen: Seen,
+    pub(super) scan: Option<Scan>,
+    pub(super) landing: Option<Landing>,
     /// Places that were gone to in vain since the last seek.
-    vain: u8,
-    tracks_sought: bool,
+    pub(super) vain: u8,
+    pub(super) tracks_sought: bool,
     /// Reported once a file.
-    reported: Reported,
-    pending: Option<Pending>,
-    out: VecDeque<(Demuxed, u64)>,
-    packet_offset: Option<u64>,
-    error: Option<FormatError>,
+    pub(super) reported: Reported,
+    pub(super) pending: Option<Pending>,
+    pub(super) out: VecDeque<(Demuxed, u64)>,
+    pub(super) packet_offset: Option<u64>,
+    pub(super) error: Option<FormatError>,
 }
 
 #[derive(Debug, Default)]
-struct Reported {
-    unknown_track: bool,
-    no_tracks: bool,
-    encrypted: bool,
+pub(super) struct Reported {
+    pub(super) unknown_track: bool,
+    pub(super) no_tracks: bool,
+    pub(super) encrypted: bool,
 }
 
 impl Default for Demuxer {
@@ -143,7 +99,7 @@ impl Default for Demuxer {
 }
 
 /// Place of an element in the structure.
-fn path(id: u32) -> &'static str {
+pub(super) fn path(id: u32) -> &'static str {
     match id {
         ids::EBML => "EBML",
         ids::SEGMENT => "Segment",
@@ -197,12 +153,12 @@ impl Demuxer {
         }
     }
 
-    fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
+    pub(super) fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
         self.out.push_back((Demuxed::Problem(FormatError { format: ID, offset, path, kind }), 0));
     }
 
     /// Ends with an error, after what is held.
-    fn fail(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
+    pub(super) fn fail(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
         self.flush();
         self.error = Some(FormatError { format: ID, offset, path, kind });
         self.state = State::Done;
@@ -215,7 +171,7 @@ impl Demuxer {
     }
 
     /// Hands out what the tracks hold.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if self.scan.is_none() {
             let Self { tracks, out, .. } = self;
             for t in tracks {
@@ -249,7 +205,7 @@ impl Demuxer {
     }
 
     /// The element that the next one is in.
-    fn context(&self) -> (u32, Option<u64>) {
+    pub(super) fn context(&self) -> (u32, Option<u64>) {
         match (&self.cluster, &self.segment) {
             (Some(c), _) => (ids::CLUSTER, c.end),
             (None, Some(s)) => (ids::SEGMENT, s.end),
@@ -268,7 +224,13 @@ impl Demuxer {
         let h = match peek_head(&self.queue, 0, self.max_size_len) {
             Ok(Some(h)) => h,
             Ok(None) => return false,
-            Err(what) => return self.lose(at, ErrorKind::Malformed(what)),
+            Err(what) => {
+                match self.goal.take() {
+                    Some(goal) => self.missed(goal, at),
+                    None => self.lose_in(at, self.context().0, ErrorKind::Malformed(what)),
+                }
+                return true;
+            }
         };
         if let Some(goal) = self.goal.take()
             && !self.arrived(goal, h, at)
@@ -472,428 +434,6 @@ impl Demuxer {
         true
     }
 
-    /// Reports a child that isn't whole.
-    fn check_children(&mut self, at: u64, h: Head, data: &[u8]) {
-        if let Some(Err((i, what))) = children(data).find(Result::is_err) {
-            self.problem(at + (h.len + i) as u64, path(h.id), ErrorKind::Malformed(what));
-        }
-    }
-
-    fn ebml(&mut self, at: u64, data: &[u8]) {
-        let (mut doc_type, mut read_version, mut doc_version, mut id_len, mut size_len) = (None, 1, 1, 4, 8);
-        for c in children(data).flatten() {
-            match c.id {
-                ids::DOC_TYPE => doc_type = Some(c.text()),
-                ids::EBML_READ_VERSION => read_version = c.uint(),
-                ids::DOC_TYPE_READ_VERSION => doc_version = c.uint(),
-                ids::EBML_MAX_ID_LENGTH => id_len = c.uint(),
-                ids::EBML_MAX_SIZE_LENGTH => size_len = c.uint(),
-                _ => {}
-            }
-        }
-        let whole = Head { id: ids::EBML, size: None, len: MAX_HEAD };
-        self.check_children(at, whole, data);
-        let bad = match doc_type.as_deref() {
-            _ if read_version > 1 => Some("EBMLReadVersion"),
-            _ if id_len > 4 => Some("EBMLMaxIDLength"),
-            _ if size_len > 8 => Some("EBMLMaxSizeLength"),
-            Some("matroska" | "webm") => None,
-            Some(_) => Some("DocType"),
-            None => {
-                self.problem(at, "EBML", ErrorKind::Malformed("no DocType"));
-                None
-            }
-        };
-        if let Some(what) = bad {
-            return self.fail(at, "EBML", ErrorKind::Unsupported(what));
-        }
-        if doc_version > 4 {
-            self.problem(at, "EBML", ErrorKind::Unsupported("DocTypeReadVersion"));
-        }
-        self.header = true;
-        // Below 1 nothing could have a size.
-        self.max_size_len = usize::try_from(size_len.max(1)).unwrap_or(8);
-    }
-
-    fn read_tracks(&mut self, at: u64, h: Head, data: &[u8]) {
-        self.check_children(at, h, data);
-        let mut new: Vec<Track> = Vec::new();
-        let mut trouble = Vec::new();
-        self.left_out.clear();
-        for c in children(data).flatten().filter(|c| c.id == ids::TRACK_ENTRY) {
-            let place = at + (h.len + c.at) as u64;
-            if new.len() + self.left_out.len() == limits::TRACKS {
-                self.problem(place, path(h.id), ErrorKind::Limit("tracks"));
-                break;
-            }
-            match Track::read(&c, &mut trouble) {
-                Ok(t) if new.iter().any(|o| o.number == t.number) => {
-                    trouble.push(("Segment/Tracks/TrackEntry", ErrorKind::Malformed("TrackNumber twice")));
-                }
-                Ok(t) => new.push(t),
-                Err(number) => self.left_out.push(number),
-            }
-            for (path, kind) in trouble.drain(..) {
-                self.problem(place, path, kind);
-            }
-        }
-        self.reference = [Kind::Video, Kind::Audio, Kind::Text, Kind::Data]
-            .iter()
-            .find_map(|k| new.iter().find(|t| t.info.codec.kind() == *k))
-            .map(|t| t.number);
-        self.replace_tracks(new);
-    }
-
-    /// Puts tracks in the place of those before and says what changed. Repeated ones go on.
-    fn replace_tracks(&mut self, new: Vec<Track>) {
-        self.flush();
-        let mut old = std::mem::take(&mut self.tracks);
-        for mut t in new {
-            if let Some(i) = old.iter().position(|o| o.number == t.number) {
-                let before = old.swap_remove(i);
-                // A description that waited for its first frame differs by what that said.
-                let same = before.announced && {
-                    let mut plain = (*before.info).clone();
-                    if !t.announced {
-                        plain.init = t.info.init.clone();
-                    }
-                    plain == *t.info
-                };
-                if same {
-                    t.announced = true;
-                    t.info = before.info;
-                    t.reorder = before.reorder;
-                    self.tracks.push(t);
-                    continue;
-                }
-            }
-            if t.announced {
-                self.out.push_back((Demuxed::Media(Media::Track(t.info.clone())), 0));
-            }
-            self.tracks.push(t);
-        }
-        for gone in old.iter().filter(|t| t.announced && !self.tracks.iter().any(|n| n.number == t.number)) {
-            self.out.push_back((Demuxed::Media(Media::Gone(gone.info.id)), 0));
-        }
-    }
-
-    /// A time of the open cluster in nanoseconds on the segment's clock.
-    fn time(&self, ticks: i16) -> Option<i64> {
-        let cluster = i64::try_from(self.cluster?.time?).unwrap_or(i64::MAX);
-        let scale = i64::try_from(self.scale).unwrap_or(i64::MAX);
-        Some(cluster.saturating_add(ticks.into()).saturating_mul(scale))
-    }
-
-    fn block(&mut self, at: u64, h: Head, block: Result<Block, &'static str>) {
-        let b = match block {
-            Ok(b) => b,
-            Err(what) => return self.problem(at, path(h.id), ErrorKind::Malformed(what)),
-        };
-        let Some(track) = self.tracks.iter().position(|t| t.number == b.track) else {
-            let known = self.left_out.contains(&b.track) || self.tracks.is_empty();
-            if !known && !std::mem::replace(&mut self.reported.unknown_track, true) {
-                self.problem(at, path(h.id), ErrorKind::Malformed("block of an unknown track"));
-            }
-            return;
-        };
-        let Some(time) = self.time(b.time) else {
-            return self.problem(
-                at,
-                path(h.id),
-                ErrorKind::Malformed("block before the cluster's Timestamp"),
-            );
-        };
-        let key = self.tracks.get(track).is_some_and(|t| t.is_key(&b));
-        let b = Block { key, ..b };
-        if self.note(&b, time) || !self.begun(&b, track, time) {
-            return;
-        }
-        let frames = match lacing::split(b.flags, &b.body) {
-            Ok(f) => f,
-            Err(what) => return self.problem(at, path(h.id), ErrorKind::Malformed(what)),
-        };
-        let Some(t) = self.tracks.get(track) else { return };
-        let count = frames.len() as u64;
-        let scale = self.scale;
-        let base = at + (h.len + b.before) as u64;
-        let start = b.body.as_ptr() as usize;
-        self.pending = Some(Pending {
-            track,
-            pts: Timestamp::from_rate(time.saturating_sub(t.delay), NANO),
-            each: b.duration.filter(|d| *d > 0).map(|d| duration(d.saturating_mul(scale) / count)),
-            laced: count > 1,
-            discard: Duration::from_rate(b.discard.max(0), NANO),
-            key: b.key,
-            beside: b.beside,
-            // Frames are slices of the body: how far in they are is where they lie.
-            frames: frames
-                .into_iter()
-                .map(|f| {
-                    let within = (f.as_ptr() as usize).saturating_sub(start).min(b.body.len());
-                    (f, base + within as u64)
-                })
-                .collect(),
-        });
-    }
-
-    /// Remembers keyframes. True while scanning, when nothing is handed out.
-    fn note(&mut self, b: &Block, time: i64) -> bool {
-        if Some(b.track) == self.reference && b.key {
-            let cluster = self.cluster.map_or(0, |c| c.at);
-            let point = Point { time, cluster };
-            self.seen.add(point);
-            if let Some(s) = &mut self.scan {
-                if time > s.to && s.best.is_some() {
-                    let best = *s;
-                    self.finish_scan(best);
-                } else {
-                    s.best = Some(point);
-                }
-            }
-        }
-        self.scan.is_some() || self.state != State::Element
-    }
-
-    /// Whether a track has begun after a seek: with a keyframe, or with what belongs to its time.
-    fn begun(&mut self, b: &Block, track: usize, time: i64) -> bool {
-        let Some(l) = &mut self.landing else { return true };
-        let Some(i) = l.waiting.iter().position(|n| *n == b.track) else { return true };
-        let Some(t) = self.tracks.get(track) else { return true };
-        let later = self.cluster.is_none_or(|c| c.at != l.cluster);
-        let begins = match t.info.codec.kind() {
-            Kind::Video => b.key && (later || time >= l.time),
-            _ => time >= l.time.saturating_sub(t.pre_roll),
-        };
-        if begins {
-            l.waiting.swap_remove(i);
-            if l.waiting.is_empty() {
-                self.landing = None;
-            }
-        }
-        begins
-    }
-
-    /// Hands out the next frame of a block.
-    fn frame(&mut self) {
-        let Some(mut p) = self.pending.take() else { return };
-        let Some((data, offset)) = p.frames.pop_front() else { return };
-        let Some(t) = self.tracks.get_mut(p.track) else { return };
-        let data = match t.canonical(data, &p.beside) {
-            Ok(d) => d,
-            Err(kind) => {
-                self.problem(offset, "Segment/Cluster/SimpleBlock", kind);
-                if !p.frames.is_empty() {
-                    self.pending = Some(p);
-                }
-                return;
-            }
-        };
-        let kind = t.info.codec.kind();
-        let mut frame = Frame { pts: p.pts, duration: p.each.unwrap_or_default(), key: p.key, data, offset };
-        if p.laced {
-            let lasts = p.each.unwrap_or_else(|| t.frame_duration(&frame.data));
-            p.pts += lasts;
-        }
-        if p.discard > Duration::ZERO && p.frames.is_empty() && kind == Kind::Audio {
-            let whole = packet_duration(&t.info, &frame.data).unwrap_or(frame.duration);
-            let kept = (whole - p.discard).max(Duration::from_ticks(1));
-            frame.duration = if p.each.is_some() { kept.min(frame.duration) } else { kept };
-        }
-        // Nothing decodes nothing; of text it is the end of what was shown.
-        if !frame.data.is_empty() || kind == Kind::Text {
-            let out = &mut self.out;
-            if !t.announced {
-                t.complete(&frame.data);
-                out.push_back((Demuxed::Media(Media::Track(t.info.clone())), 0));
-            }
-            let id = t.info.id;
-            t.reorder.push(frame, &mut |f, dts| out.push_back(packet(id, f, dts)));
-        }
-        if !p.frames.is_empty() {
-            self.pending = Some(p);
-        }
-    }
-
-    fn lose(&mut self, at: u64, kind: ErrorKind) -> bool {
-        self.lose_in(at, self.context().0, kind);
-        true
-    }
-
-    /// Order is lost at an offset: reports it and looks for the next cluster.
-    fn lose_in(&mut self, at: u64, id: u32, kind: ErrorKind) {
-        self.problem(at, path(id), kind);
-        self.cluster = None;
-        self.goal = None;
-        let behind = (at + 1).saturating_sub(self.queue.offset());
-        self.queue.skip(usize::try_from(behind).unwrap_or(0));
-        self.state = State::Lost(at, None);
-    }
-
-    /// Looks for a cluster, or the header of another file.
-    fn search(&mut self, from: u64, cut: Option<u32>) -> bool {
-        loop {
-            if !self.header && self.queue.offset().saturating_sub(from) > limits::SEARCH {
-                self.fail(from, "", ErrorKind::Malformed("no EBML header"));
-                return true;
-            }
-            let front = self.queue.front();
-            if front.is_empty() {
-                return false;
-            }
-            let Some(i) = memchr::memchr2(0x1f, 0x1a, front) else {
-                self.queue.skip(front.len().min(limits::SEARCH as usize / 2));
-                continue;
-            };
-            if i > 0 {
-                self.queue.skip(i.min(limits::SEARCH as usize / 2));
-                continue;
-            }
-            match self.found() {
-                Some(id) if id != 0 => {
-                    self.state = State::Element;
-                    let at = self.queue.offset();
-                    self.cluster = None;
-                    self.segment = match self.segment {
-                        _ if id == ids::EBML => None,
-                        Some(s) if s.end.is_none_or(|e| at < e) => Some(s),
-                        Some(s) => Some(Segment { end: None, ..s }),
-                        None => Some(Segment { start: 0, end: None }),
-                    };
-                    self.last_segment = self.last_segment.or(self.segment);
-                    if let Some(id) = cut {
-                        self.problem(from, path(id), ErrorKind::Malformed("size beyond the next cluster"));
-                    }
-                    return true;
-                }
-                None if !self.ended => {
-                    self.state = State::Lost(from, cut);
-                    return false;
-                }
-                _ => {
-                    self.queue.skip(1);
-                }
-            }
-        }
-    }
-
-    /// Whether a cluster or header begins at the front, by what is first in it: its id, 0 for neither, `None` when
-    /// more bytes are needed to tell.
-    fn found(&self) -> Option<u32> {
-        let id = u32::from_be_bytes(self.queue.peek()?);
-        if !matches!(id, ids::CLUSTER | ids::EBML) {
-            return Some(0);
-        }
-        let Ok(h) = peek_head(&self.queue, 0, 8) else { return Some(0) };
-        let h = h?;
-        let Ok(first) = peek_head(&self.queue, h.len, 8) else { return Some(0) };
-        let first = first?;
-        let own = element(first.id).is_some_and(|e| e.parent == id || e.parent == ids::ANY);
-        Some(if own && first.size.is_some() { id } else { 0 })
-    }
-
-    fn go(&mut self, to: u64, goal: Goal) {
-        self.cluster = None;
-        self.segment = self.last_segment;
-        self.goal = Some(goal);
-        self.ended = false;
-        self.state = State::Goto(to);
-    }
-
-    /// Whether what was sought is where it should be; otherwise something else is done.
-    fn arrived(&mut self, goal: Goal, h: Head, at: u64) -> bool {
-        let want = match goal {
-            Goal::Cues(_) => ids::CUES,
-            Goal::Tracks(_) => ids::TRACKS,
-            Goal::Cluster => ids::CLUSTER,
-        };
-        if h.id != want {
-            self.missed(goal, at);
-            return false;
-        }
-        if !matches!(goal, Goal::Cluster) {
-            self.goal = Some(goal);
-        }
-        true
-    }
-
-    /// There is not what was expected.
-    fn missed(&mut self, goal: Goal, at: u64) {
-        self.vain = self.vain.saturating_add(1);
-        match goal {
-            Goal::Cues(to) => {
-                self.problem(at, "Segment/SeekHead", ErrorKind::Malformed("no Cues where they should be"));
-                self.seek_head.cues = None;
-                self.find(to);
-            }
-            Goal::Tracks(back) => {
-                self.problem(at, "Segment/SeekHead", ErrorKind::Malformed("no Tracks where they should be"));
-                self.go(back, Goal::Cluster);
-            }
-            Goal::Cluster => {
-                self.problem(at, "Segment/Cues", ErrorKind::Malformed("no cluster where it should be"));
-                self.cues.clear();
-                self.seek_head.cues = None;
-                let to = self.landing.as_ref().map(|l| l.time);
-                match to.filter(|_| self.vain < 3) {
-                    Some(to) => {
-                        self.find(to);
-                    }
-                    None => {
-                        self.scan = None;
-                        self.state = State::Done;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Goes to the keyframe at or before a time on the segment's clock, by what is known; says which it is if it is
-    /// known already.
-    fn find(&mut self, to: i64) -> Option<Point> {
-        if let Some(p) = cues::at_or_before(&self.cues, to) {
-            self.land(p);
-            return Some(p);
-        }
-        let seen = self.seen.points();
-        let covered = seen.last().is_some_and(|l| l.time > to);
-        if let Some(p) = cues::at_or_before(seen, to).filter(|_| covered) {
-            self.land(p);
-            return Some(p);
-        }
-        if let Some(at) = self.seek_head.cues.filter(|_| self.vain == 0) {
-            self.go(at, Goal::Cues(to));
-            return None;
-        }
-        let start = self.seen.points().last().map(|p| p.cluster).or(self.first_cluster);
-        let Some(start) = start else {
-            self.state = State::Done;
-            return None;
-        };
-        self.scan = Some(Scan { to, best: self.seen.points().last().copied() });
-        self.go(start, Goal::Cluster);
-        None
-    }
-
-    fn land(&mut self, p: Point) {
-        self.scan = None;
-        self.landing = Some(Landing {
-            time: p.time,
-            cluster: p.cluster,
-            waiting: self.tracks.iter().map(|t| t.number).collect(),
-        });
-        self.go(p.cluster, Goal::Cluster);
-    }
-
-    fn finish_scan(&mut self, scan: Scan) {
-        match scan.best {
-            Some(p) => self.land(p),
-            None => {
-                self.scan = None;
-                self.state = State::Done;
-            }
-        }
-    }
-
     /// The source is at its end and a step needs more.
     fn at_end(&mut self) {
         let at = self.queue.offset();
@@ -941,12 +481,7 @@ impl Demuxer {
 /// TimestampScale where there is none: a millisecond.
 const SCALE: u64 = 1_000_000;
 /// Nanoseconds in a second.
-const NANO: u32 = 1_000_000_000;
-
-fn packet(track: mist_core::media::TrackId, f: Frame, dts: Timestamp) -> (Demuxed, u64) {
-    let Frame { pts, duration, key, data, offset } = f;
-    (Demuxed::Media(Media::Packet(Packet { track, dts, cts: pts - dts, duration, key, data })), offset)
-}
+pub(super) const NANO: u32 = 1_000_000_000;
 
 impl mist_core::format::Demuxer for Demuxer {
     fn push(&mut self, offset: u64, data: Bytes) {
@@ -1004,31 +539,7 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
-        let unsupported = FormatError {
-            format: ID,
-            offset: self.queue.offset(),
-            path: "Segment",
-            kind: ErrorKind::Unsupported("seeking before a cluster was read"),
-        };
-        let reference = self.tracks.iter().find(|t| Some(t.number) == self.reference);
-        let (Some(delay), None, Some(_)) = (reference.map(|t| t.delay), &self.error, self.first_cluster)
-        else {
-            return Err(unsupported);
-        };
-        let time = to.to_rate(NANO).saturating_add(delay);
-        self.out.clear();
-        self.pending = None;
-        self.landing = None;
-        self.scan = None;
-        self.goal = None;
-        self.vain = 0;
-        for t in &mut self.tracks {
-            t.reorder.reset();
-        }
-        Ok(match self.find(time) {
-            Some(p) => Timestamp::from_rate(p.time.saturating_sub(delay), NANO),
-            None => to,
-        })
+        self.seek_to(to)
     }
 
     fn packet_offset(&self) -> Option<u64> {

@@ -1,5 +1,28 @@
-//! Matroska and WebM: EBML (RFC 8794), Matroska (RFC 9559), its codec mappings
-//! (draft-ietf-cellar-codec) and the WebM container guidelines.
+//! Matroska and WebM: EBML (RFC 8794), Matroska (RFC 9559) with its codec mappings (draft-ietf-cellar-codec), and the
+//! WebM container guidelines.
+//!
+//! # Reading
+//! [`Demuxer`] reads whole files, pieces of them and live streams. Elements are read one after the other; blocks are
+//! slices of the input. Segments and clusters may have no size: what belongs higher up ends them. Several segments,
+//! with the same tracks or others, may follow each other. The track's id is its TrackNumber.
+//!
+//! - *Times* are the blocks' own, less CodecDelay, so sound with a delay begins before 0, as ffprobe shows it; not
+//!   rounded to TimestampScale, though. Frames that share a block follow each other by BlockDuration's share, or by
+//!   what the codec says, or DefaultDuration. DiscardPadding shortens the last packet's duration. Decoding times aren't
+//!   stored: `reorder` derives them for codecs that reorder pictures, with no more delay than needed.
+//! - *Keyframes* are what SimpleBlock's flag says, and groups without ReferenceBlock; frames of VP8, VP9, AV1 and Theora
+//!   have to be keyframes as well, as some writers never reference.
+//! - *Descriptions* come with Tracks; where init data is in the payload only (VP9 mostly, H.264 with start codes), with
+//!   the track's first frame.
+//! - *Seeking* goes by Cues, which SeekHead may have to find; without them by the keyframes seen so far, or by looking on
+//!   from the last of them. Where the place isn't known at once, `seek` answers with the time that was asked for. Behind
+//!   it, video begins with the keyframe and sound SeekPreRoll before it, as far as the cluster has it.
+//! - *Damage* is a `Problem`, and reading goes on at the next cluster. A wrong size that swallows the rest of a file is
+//!   found at its end. Tracks that are encrypted, packed with LZO or bzip2, or of a codec that isn't handled are left
+//!   out with a `Problem`.
+//!
+//! CRC-32 isn't checked. Left out: TrackTimestampScale (taken as 1), TrackOperation and virtual tracks, linked segments
+//! and chapters, tags, attachments, BlockAdditions other than WebVTT's, and `index()`, as Cues don't list every packet.
 
 use mist_core::codec::Codec;
 use mist_core::registry::{Connector, FormatDef, InputInfo, Method, Slot};
@@ -10,10 +33,14 @@ mod cues;
 mod demux;
 mod ebml;
 mod encoding;
+mod frames;
+mod headers;
 mod lacing;
 mod nodes;
 mod reorder;
+mod resync;
 pub mod schema;
+mod seek;
 mod track;
 
 pub use demux::Demuxer;

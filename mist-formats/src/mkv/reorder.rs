@@ -106,6 +106,8 @@ pub(super) struct Reorder {
     /// The latest presentation times, ascending, as many as the depth, once it has started.
     latest: SmallVec<[Timestamp; MAX_DEPTH]>,
     started: bool,
+    /// The latest presentation times that really were, ascending.
+    top: SmallVec<[Timestamp; MAX_DEPTH]>,
     /// The last decoding time.
     last: Option<Timestamp>,
 }
@@ -124,6 +126,7 @@ impl Reorder {
             held_bytes: 0,
             latest: SmallVec::new(),
             started: false,
+            top: SmallVec::new(),
             last: None,
         }
     }
@@ -133,6 +136,7 @@ impl Reorder {
         self.held.clear();
         self.held_bytes = 0;
         self.latest.clear();
+        self.top.clear();
         self.started = false;
         self.last = None;
     }
@@ -146,6 +150,7 @@ impl Reorder {
         if self.started && self.jumped(&f) {
             self.started = false;
             self.latest.clear();
+            self.top.clear();
             if self.last.is_some_and(|l| f.pts < l) {
                 self.last = None;
             }
@@ -209,6 +214,7 @@ impl Reorder {
     }
 
     fn place(&mut self, f: Frame, out: &mut impl FnMut(Frame, Timestamp)) {
+        let needed = self.overtaken(f.pts);
         let at = self.latest.partition_point(|t| *t <= f.pts);
         let mut dts = if at == 0 {
             f.pts
@@ -219,13 +225,134 @@ impl Reorder {
         };
         if let Some(last) = self.last.filter(|l| dts < *l) {
             dts = last;
-            if self.latest.len() < MAX_DEPTH {
+            while self.latest.len() < needed {
                 let at = self.latest.partition_point(|t| *t <= last);
                 self.latest.insert(at, last);
-                self.depth = Depth::Known(self.latest.len());
             }
+            self.depth = Depth::Known(self.latest.len());
         }
         self.last = Some(dts);
         out(f, dts);
+    }
+
+    /// How many earlier frames are shown after one with this time; adds it to them.
+    fn overtaken(&mut self, pts: Timestamp) -> usize {
+        let at = self.top.partition_point(|t| *t <= pts);
+        let later = self.top.len() - at;
+        if self.top.len() < MAX_DEPTH {
+            self.top.insert(at, pts);
+        } else if at > 0 {
+            self.top.remove(0);
+            self.top.insert(at - 1, pts);
+        }
+        later
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(ms: i64, key: bool) -> Frame {
+        let data = Bytes::from_static(&[1]);
+        Frame { pts: Timestamp::from_millis(ms), duration: Duration::ZERO, key, data, offset: 0 }
+    }
+
+    /// Decoding times in milliseconds of frames given by presentation times; those from `keys` on are keyframes.
+    fn run(depth: Depth, nominal: i64, pts: &[i64], keys: &[usize]) -> Vec<i64> {
+        let mut r = Reorder::new(depth, Duration::from_millis(nominal));
+        let mut out = Vec::new();
+        for (i, ms) in pts.iter().enumerate() {
+            r.push(frame(*ms, keys.contains(&i)), &mut |f, dts| {
+                out.push((f.pts.as_millis(), dts.as_millis()))
+            });
+            assert!(r.held.len() <= LOOK_AHEAD && r.latest.len() <= MAX_DEPTH);
+        }
+        r.flush(&mut |f, dts| out.push((f.pts.as_millis(), dts.as_millis())));
+        assert_eq!(out.iter().map(|o| o.0).collect::<Vec<_>>(), pts, "none is lost, and the order is kept");
+        out.iter().map(|o| o.1).collect()
+    }
+
+    #[test]
+    fn constant_and_variable_rates() {
+        assert_eq!(run(Depth::Known(1), 40, &[0, 120, 40, 80], &[0]), [-40, 0, 40, 80]);
+        // Without a rate, the smallest distance of the first three is as good as it gets.
+        assert_eq!(run(Depth::Known(2), 0, &[0, 160, 80, 40, 120], &[0]), [-160, -80, 0, 40, 80]);
+        assert_eq!(run(Depth::Known(1), 40, &[0, 500, 40, 90], &[0]), [-40, 0, 40, 90]);
+        assert_eq!(run(Depth::Known(0), 40, &[0, 40, 80], &[0]), [0, 40, 80]);
+        assert_eq!(run(Depth::Never, 40, &[80, 0, 40], &[]), [80, 0, 40]);
+        // Leading pictures behind an open group's keyframe.
+        assert_eq!(run(Depth::Known(2), 40, &[120, 40, 80, 240, 160, 200], &[0]), [-40, 0, 40, 80, 120, 160]);
+        // One frame and no more.
+        assert_eq!(run(Depth::Known(2), 0, &[7], &[0]), [7]);
+        assert_eq!(run(Depth::Known(2), 40, &[7], &[0]), [-73]);
+    }
+
+    #[test]
+    fn depth_is_seen_where_it_is_not_said() {
+        assert_eq!(run(Depth::Unknown, 40, &[0, 40, 80, 120], &[0]), [0, 40, 80, 120]);
+        assert_eq!(run(Depth::Unknown, 40, &[0, 120, 40, 80], &[0]), [-40, 0, 40, 80]);
+        assert_eq!(run(Depth::Unknown, 40, &[0, 160, 80, 40, 120], &[0]), [-80, -40, 0, 40, 80]);
+    }
+
+    #[test]
+    fn too_small_a_depth_grows() {
+        let dts = run(Depth::Known(0), 40, &[0, 120, 40, 80, 240, 160, 200, 360, 280, 320], &[0]);
+        assert!(dts.is_sorted());
+        assert_eq!(dts[4..], [120, 160, 200, 240, 280, 320]);
+    }
+
+    #[test]
+    fn clocks_that_jump_begin_anew() {
+        let far = 3_600_000;
+        let pts = [0, 120, 40, 80, far, far + 120, far + 40, 0, 120, 40];
+        let dts = run(Depth::Known(1), 40, &pts, &[0, 4, 7]);
+        assert_eq!(dts, [-40, 0, 40, 80, far - 40, far, far + 40, -40, 0, 40]);
+    }
+
+    #[test]
+    fn low_delay_is_read() {
+        let with = |b: u8| [0, 0, 1, 0xb3, 9, 0, 0, 1, 0xb5, 0x14, 0x8a, 0, 1, 0, b, 0];
+        assert!(low_delay(&with(0x80)) && !low_delay(&with(0)) && !low_delay(&[0, 0, 1, 0xb5, 0x14]));
+    }
+
+    proptest! {
+        /// Any order that a codec of that depth can make, at any distances.
+        #[test]
+        fn times_never_go_back_or_pass(depth in 0usize..6, steps in prop::collection::vec(1i64..900, 1..80),
+                                       picks in prop::collection::vec(any::<prop::sample::Index>(), 80)) {
+            // Shown times ascend; decoding takes any of the next that leaves no more than `depth` behind.
+            let shown: Vec<i64> = steps.iter().scan(0, |t, s| { *t += s; Some(*t) }).collect();
+            let mut left = shown.clone();
+            let mut decoded: Vec<i64> = Vec::new();
+            for p in picks.iter().take(shown.len()) {
+                let ahead = decoded.iter().filter(|d| **d > left[0]).count();
+                let i = if ahead >= depth { 0 } else { p.index(left.len().min(3)) };
+                decoded.push(left.remove(i));
+            }
+            let dts = run(Depth::Known(depth), 40, &decoded, &[0]);
+            prop_assert!(dts.is_sorted());
+            for (i, (d, p)) in dts.iter().zip(&decoded).enumerate() {
+                prop_assert!(d <= p);
+                if i >= depth {
+                    prop_assert_eq!(*d, shown[i - depth]);
+                }
+            }
+        }
+
+        #[test]
+        fn any_times(depth in 0usize..20, pts in prop::collection::vec((any::<i64>(), any::<bool>()), 0..90)) {
+            for depth in [Depth::Known(depth), Depth::Unknown, Depth::Never] {
+                let mut r = Reorder::new(depth, Duration::ZERO);
+                let mut n = 0;
+                for (t, key) in &pts {
+                    let f = Frame { pts: Timestamp::from_ticks(*t), ..frame(0, *key) };
+                    r.push(f, &mut |_, _| n += 1);
+                }
+                r.flush(&mut |_, _| n += 1);
+                prop_assert_eq!(n, pts.len());
+            }
+        }
     }
 }
