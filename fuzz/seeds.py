@@ -156,6 +156,79 @@ laces = el(0x1F43B675, num(0xE7, 5), block(1, 0, b"\1\2\1\2\3\4", 0x82), block(1
            block(2, 3, b"\2\3\2abcdefgh", 2), block(2, 99, b"\2\x83\xbeabcdefgh", 6), block(3, 1, zlib.compress(b"hello" * 9)), block(4, 1, b"x"))
 save("demux", "mkv-laces", mkv + ebml(b"matroska") + el(0x18538067, el(0x1654AE6B, pcm, mp3, srt, locked), laces, b"\1\2\3", laces))
 
+def box(kind, *parts):
+    body = b"".join(parts)
+    return struct.pack(">I", len(body) + 8) + kind.encode() + body
+
+
+def full(kind, version, flags, *parts):
+    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def u32(*values):
+    return struct.pack(f">{len(values)}i" if any(v < 0 for v in values) else f">{len(values)}I", *values)
+
+
+def trak(number, handler, scale, entry, *tables, edits=b""):
+    stbl = box("stbl", full("stsd", 0, 0, u32(1), entry), *tables)
+    mdia = box("mdia", full("mdhd", 0, 0, u32(0, 0, scale, 0), b"\x15\xc7\0\0"),
+               full("hdlr", 0, 0, u32(0), handler, bytes(13)), box("minf", stbl))
+    matrix = u32(0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    return box("trak", full("tkhd", 0, 7, u32(0, 0, number, 0, 0), bytes(16), matrix, bytes(8)), edits, mdia)
+
+
+def table(kind, *entries, version=0):
+    return full(kind, version, 0, u32(len(entries)), *[u32(*e) for e in entries])
+
+
+sps = bytes.fromhex("6764001facb402802dd0800000030080000018078c1950")
+avcc = b"\x01" + sps[1:4] + b"\xff\xe1" + struct.pack(">H", len(sps)) + sps + b"\x01\0\x04\x68\xee\x3c\xb0"
+avc1 = box("avc1", bytes(7), b"\x01", bytes(16), struct.pack(">HH", 16, 16), bytes(50), box("avcC", avcc), box("pasp", u32(4, 3)))
+sowt = box("sowt", bytes(7), b"\x01", bytes(8), struct.pack(">HHI", 2, 16, 0), u32(8000 << 16))
+esds = full("esds", 0, 0, b"\x03\x19\0\0\0\x04\x11\x40\x15", bytes(11), b"\x05\x02\x12\x10\x06\x01\x02")
+mp4a = box("mp4a", bytes(7), b"\x01", bytes(8), struct.pack(">HHI", 2, 16, 0), u32(44100 << 16), esds)
+wvtt = box("wvtt", bytes(7), b"\x01", box("vttC", b"WEBVTT"))
+unit = b"\0\0\0\x02\x65\x88"
+cue = box("vttc", box("payl", b"hi"))
+mvhd = full("mvhd", 0, 0, u32(0, 0, 1000, 0), bytes(80))
+elst = box("edts", full("elst", 0, 0, u32(2, 40, -1, 65536, 100, 2, 65536)))
+ftyp = box("ftyp", b"isom", u32(0))
+
+
+def movie(at):
+    video = trak(1, b"vide", 25, avc1, table("stts", (4, 1)), table("ctts", (1, 1), (1, 2), (2, -1), version=1), table("stsc", (1, 2, 1)),
+                 full("stsz", 0, 0, u32(6, 4)), table("stco", (at,), (at + 44,)), table("stss", (1,), (3,)), edits=elst)
+    sound = trak(2, b"soun", 8000, sowt, table("stts", (16, 1)), table("stsc", (1, 8, 1)), full("stsz", 0, 0, u32(4, 16)),
+                 full("co64", 0, 0, u32(2), struct.pack(">QQ", at + 12, at + 56)))
+    text = trak(3, b"text", 1000, wvtt, table("stts", (2, 40)), table("stsc", (1, 1, 1)), full("stz2", 0, 0, u32(8, 2), b"\x12\x08"),
+                table("stco", (at + 88,), (at + 106,)))
+    return box("moov", mvhd, video, sound, text)
+
+
+chunk = unit * 2 + bytes(range(32))
+mdat = box("mdat", chunk * 2 + cue + box("vtte"))
+mp4 = number("mp4::FORMAT")
+save("demux", "mp4-first", bytes([mp4, 61]) + ftyp + movie(len(ftyp + movie(0)) + 8) + mdat)
+save("demux", "mp4-last", bytes([mp4, 7]) + ftyp + box("free") + mdat + movie(len(ftyp) + 16))
+trex = [full("trex", 0, 0, u32(n, 1, 1, 0, 0)) for n in (1, 2)]
+empty = table("stts"), table("stsc"), full("stsz", 0, 0, u32(0, 0)), table("stco")
+init = box("moov", mvhd, trak(1, b"vide", 25, avc1, *empty), trak(2, b"soun", 44100, mp4a, *empty), box("mvex", *trex))
+tfxd = box("uuid", bytes.fromhex("6d1d9b0542d544e680e2141daff757b2"), u32(1 << 24, 0, 7, 0, 2))
+
+
+def fragment(n, base):
+    def moof(at):
+        video = box("traf", full("tfhd", 0, 0x20020, u32(1, 0x1010000)), base,
+                    full("trun", 1, 0xA05, u32(2, at, 0x2000000, 6, 0, 6, -1)))
+        sound = box("traf", full("tfhd", 0, 0x20008, u32(2, 1024)), full("trun", 0, 0x201, u32(2, at + 12, 3, 4)))
+        return box("moof", full("mfhd", 0, 0, u32(n)), video, sound)
+    return moof(len(moof(0)) + 8) + box("mdat", unit * 2 + b"audio77")
+
+
+pieces = [fragment(n, full("tfdt", 1, 0, struct.pack(">Q", n * 2))) for n in range(3)]
+sidx = full("sidx", 0, 0, u32(1, 25, 0, 0, len(pieces)), *[u32(len(p), 2, 0x90000000) for p in pieces])
+save("demux", "mp4-fragments", bytes([mp4, 61]) + ftyp + init + sidx + b"".join(pieces))
+save("demux", "mp4-smooth", bytes([mp4, 9]) + init + fragment(1, tfxd) + fragment(2, b""))
 def mpeg_audio(layer3, frames, rate=9):
     """Silent frames at 44.1 kHz in stereo."""
     head = bytes([0xFF, 0xFB if layer3 else 0xFD, rate << 4, 0x64])

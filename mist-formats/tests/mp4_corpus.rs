@@ -1,5 +1,6 @@
 //! MP4 files of the corpus, fragmented and not, against what ffprobe found in them.
 #![allow(clippy::print_stdout, reason = "says how much was compared")]
+#![allow(clippy::disallowed_methods, reason = "reads the corpus")]
 #![allow(clippy::match_same_arms, reason = "one line a file, each with its own reason")]
 
 mod common;
@@ -201,10 +202,9 @@ fn describe(path: &str, at: &str, s: &serde_json::Value, info: &TrackInfo, wrong
 /// the bytes that the file has there.
 fn differs_packet(path: &str, data: &Bytes, info: &TrackInfo, p: &Packet, r: &TruthPacket) -> Option<String> {
     let off = |ms: Option<f64>, ours: f64| ms.is_some_and(|ms| (ms - ours).abs() > 0.0011);
-    if off(r.dts_ms, p.dts.as_secs_f64() * 1000.0) || off(r.pts_ms, p.pts().as_secs_f64() * 1000.0) {
-        if timed_otherwise(path, p, r).is_none() {
-            return Some("time".into());
-        }
+    let late = off(r.dts_ms, p.dts.as_secs_f64() * 1000.0) || off(r.pts_ms, p.pts().as_secs_f64() * 1000.0);
+    if late && timed_otherwise(path, p, r).is_none() {
+        return Some("time".into());
     }
     if p.key != r.key {
         return Some("key".into());
@@ -232,4 +232,91 @@ fn differs_packet(path: &str, data: &Bytes, info: &TrackInfo, p: &Packet, r: &Tr
         _ => false,
     };
     (!canonical).then(|| format!("payload of {} bytes", p.data.len()))
+}
+
+/// What becomes of a damaged or encrypted file: tracks, packets, problems, and how it ends.
+#[rustfmt::skip]
+const DAMAGED: &[(&str, usize, usize, usize, Option<ErrorKind>)] = &[
+    ("encrypted/ax-sample_av1c_fragmented_clearkey.mp4", 0, 0, 1, None),
+    // the sound isn't encrypted
+    ("encrypted/ax-sample_fragmented_clearkey.mp4", 1, 46, 1, None),
+    ("encrypted/fate-mov-tenc-only-encrypted.mp4", 0, 0, 1, None),
+    // nor are the captions
+    ("encrypted/mp4ff-cbcs.mp4", 1, 5, 1, None),
+    ("encrypted/mp4parse-short-cenc.mp4", 0, 0, 2, None),
+    // one of two sample descriptions is clear, and the file was cut
+    ("encrypted/shaka-audio-enc-s3.mp4", 1, 278, 1, Some(ErrorKind::Truncated)),
+    ("malformed/exiftool-QuickTime.mov", 2, 0, 0, None),
+    ("malformed/fate-ct_ending_cut.mov", 0, 0, 1, None),
+    ("malformed/fzc-bug1079747.mp4", 0, 0, 0, Some(ErrorKind::Malformed("no moov"))),
+    ("malformed/mp4-atom-h264_avcc_ext_2.mp4", 1, 0, 0, Some(ErrorKind::Truncated)),
+    ("malformed/mp4-atom-hevc.mp4", 1, 0, 0, Some(ErrorKind::Truncated)),
+    ("malformed/mp4ff-clear_with_enc_boxes.mp4", 1, 288, 0, None),
+    ("malformed/mp4parse-chunk_out_of_range.mp4", 1, 17, 0, None),
+    ("malformed/mp4parse-test_case_1185230.mp4", 2, 2, 1, Some(ErrorKind::Truncated)),
+    ("malformed/mp4parse-zero_empty_stsc.mp4", 2, 0, 1, Some(ErrorKind::Truncated)),
+    ("malformed/mux.js-malformed-sei-init.mp4", 2, 0, 0, None),
+    ("malformed/shaka-index-segment.mp4", 0, 0, 0, Some(ErrorKind::Malformed("no moov"))),
+    ("malformed/taglib-infloop.m4a", 1, 0, 0, Some(ErrorKind::Truncated)),
+    ("malformed/taglib-nonprintable-atom-type.m4a", 1, 50, 3, None),
+    ("malformed/taglib-zero-length-mdat.m4a", 1, 24, 0, None),
+    ("malformed/testsuite-france.mp4", 0, 0, 1, None),
+];
+
+#[test]
+fn damaged_files_give_what_can_be_saved() {
+    let ours = |t: &&Truth| {
+        let ending = [".mp4", ".m4a", ".mov"].iter().any(|e| t.path.ends_with(e));
+        ending && ["malformed/", "encrypted/"].iter().any(|f| t.path.starts_with(f))
+    };
+    for t in truths().iter().filter(ours) {
+        let data = t.read().unwrap();
+        let got = demux(&FORMAT, &data, 4096);
+        let ends = got.error.as_ref().map(|e| e.kind);
+        let all = (t.path.as_str(), got.last().len(), got.packets.len(), got.problems.len(), ends);
+        let known = DAMAGED.iter().find(|d| d.0 == t.path);
+        assert_eq!(Some(&all), known, "{:?}", got.problems);
+        for cut in (0..data.len().min(3000)).step_by(7) {
+            demux(&FORMAT, &data.slice(..cut), 97);
+        }
+    }
+}
+
+/// Init segments and the media segments that belong to them: folder, init segment, names of the others up to their
+/// numbers, how many, and the manifest by which ffprobe read them.
+#[rustfmt::skip]
+const SEGMENTS: &[(&str, &str, &str, usize, &str)] = &[
+    ("dash/ax-cmaf", "video_init.mp4", "video_", 12, "manifest.mpd"),
+    ("dash/ax-cmaf", "audio_init.mp4", "audio_", 12, "stream_0.m3u8"),
+    ("dash/dash-audio-ac3", "audio_und_2c_192k_ac3_init.mp4", "audio_und_2c_192k_ac3_", 2, "dash.mpd"),
+    ("dash/ax-multi-segment-with-emsg0", "segment_init.mp4", "segment_", 2, "manifest.mpd"),
+];
+
+#[test]
+fn segments_joined_make_streams() {
+    let Some(corpus) = corpus() else { return };
+    let truths = truths();
+    for (folder, init, name, count, manifest) in SEGMENTS {
+        let dir = corpus.join(folder);
+        let mut all = std::fs::read(dir.join(init)).unwrap();
+        for n in 1..=*count {
+            let m4s = dir.join(format!("{name}{n}.m4s"));
+            let file = if m4s.exists() { m4s } else { dir.join(format!("{name}{n}.mp4")) };
+            all.extend(std::fs::read(&file).unwrap());
+        }
+        let got = demux(&FORMAT, &all.into(), 1 << 16);
+        assert!(
+            got.error.is_none() && got.problems.is_empty(),
+            "{folder}: {:?} {:?}",
+            got.error,
+            got.problems
+        );
+        let joined: Vec<u8> = got.packets.iter().flat_map(|p| p.data.to_vec()).collect();
+        let path = format!("{folder}/{manifest}");
+        let truth = truths.iter().find(|t| t.path == path).unwrap();
+        let sum = sha256(&joined);
+        let found = truth.streams().iter().find(|s| s["payload_sha256"] == sum);
+        let packets = found.and_then(|s| s["packets"].as_u64());
+        assert_eq!(packets, Some(got.packets.len() as u64), "{folder} {init}");
+    }
 }

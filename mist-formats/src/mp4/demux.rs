@@ -162,10 +162,11 @@ impl Demuxer {
         Step::Need(Want::At { offset: from, len: usize::try_from(missing).unwrap_or(usize::MAX) })
     }
 
-    /// Whether a sample is due that lies in the `gap` bytes before `to`.
+    /// Whether the `gap` bytes before `to` are worth holding: another track is at them or not far before them.
     fn is_needed_soon(&mut self, to: u64, gap: u64) -> bool {
+        const NEAR: u64 = limits::HELD as u64 / 2;
         let mut heads = self.tracks.iter_mut().filter_map(Track::head);
-        gap <= limits::HELD as u64 / 2 && heads.any(|s| s.offset < to && to - s.offset <= gap)
+        gap <= NEAR && heads.any(|s| s.offset < to && to - s.offset <= NEAR)
     }
 
     /// Whether bytes at `offset` and behind can't come any more.
@@ -207,9 +208,9 @@ impl Demuxer {
         }
         self.known = true;
         match &head.kind {
-            b"moov" if self.waiting => Ok(self.samples()),
+            // First what is described already.
+            b"moov" | b"moof" if self.waiting => Ok(self.samples()),
             b"moov" => self.whole(head, limits::MOOV, "moov", Self::moov),
-            b"moof" if self.waiting => Ok(self.samples()),
             b"moof" if self.moov.is_none() => {
                 Err(error(self.pos, "moof", ErrorKind::Malformed("fragment without a moov before it")))
             }

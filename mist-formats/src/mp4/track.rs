@@ -125,11 +125,10 @@ impl Track {
 
     /// Presentation time of the first waiting run, if nothing says when it is decoded.
     pub(super) fn begin_at(&mut self, presented: Timestamp) {
-        if self.next_dts.is_none() {
-            if let Some(w) = self.runs.front_mut().filter(|w| w.start.is_none()) {
-                let cts = w.run.peek().map_or(0, |s| i64::from(s.cts));
-                w.start = Some(presented.to_rate(self.trak.timescale).saturating_sub(cts));
-            }
+        let (known, scale) = (self.next_dts.is_some(), self.trak.timescale);
+        if let Some(w) = self.runs.front_mut().filter(|w| w.start.is_none() && !known) {
+            let cts = w.run.peek().map_or(0, |s| i64::from(s.cts));
+            w.start = Some(presented.to_rate(scale).saturating_sub(cts));
         }
     }
 
@@ -238,10 +237,8 @@ impl Track {
         let e = self.entry(n)?;
         let (codec, init) = found.unwrap_or_else(|| (e.codec, e.init.clone()));
         let mut params = if e.late { codec::params(codec, &init).unwrap_or(e.params) } else { e.params };
-        if let Params::Video { fpks, .. } = &mut params {
-            if *fpks == 0 {
-                *fpks = self.fpks();
-            }
+        if let Params::Video { fpks: fpks @ 0, .. } = &mut params {
+            *fpks = self.fpks();
         }
         let mut info = TrackInfo::new(self.id, codec, init, params).with_lang(self.trak.lang);
         info.visual = e.visual;

@@ -49,7 +49,7 @@ impl Stsz {
             Self::Byte(t) => t.get(i).map(|[b]| b.into()),
             Self::Half(t, count) => {
                 let [b] = t.get(i / 2).filter(|_| i < *count)?;
-                Some(u32::from(if i % 2 == 0 { b >> 4 } else { b & 15 }))
+                Some(u32::from(if i.is_multiple_of(2) { b >> 4 } else { b & 15 }))
             }
         }
     }

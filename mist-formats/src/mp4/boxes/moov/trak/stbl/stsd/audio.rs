@@ -97,7 +97,7 @@ pub(super) fn read(part: &Part, known: Option<Codec>, stsd_version: u8) -> Resul
             found.frame = f.channels.into();
         }
         Codec::Pcm | Codec::PcmFloat => {
-            let swap = pcm(part, &mut f, &mut found.codec, find(b"pcmC"), find(b"enda"))?;
+            let swap = pcm(part, &mut f, &mut found.codec, find(b"pcmC").as_ref(), find(b"enda").as_ref())?;
             if swap {
                 found.payload = Payload::Swap(f.bits);
             }
@@ -115,8 +115,8 @@ fn pcm(
     part: &Part,
     f: &mut Fields,
     codec: &mut Codec,
-    config: Option<Part>,
-    enda: Option<Part>,
+    config: Option<&Part>,
+    enda: Option<&Part>,
 ) -> Result<bool, ErrorKind> {
     let little = enda.is_some_and(|p| p.body.get(1).is_some_and(|b| b & 1 == 1));
     let (bits, little, unsigned) = match &part.kind {
@@ -125,7 +125,7 @@ fn pcm(
         b"in32" | b"fl32" => (32, little, false),
         b"fl64" => (64, little, false),
         b"raw " | b"NONE" => (f.bits, false, f.bits == 8),
-        b"ipcm" | b"fpcm" => match config.as_ref().and_then(|p| p.body.get(4..6)) {
+        b"ipcm" | b"fpcm" => match config.and_then(|p| p.body.get(4..6)) {
             Some([flags, bits]) => ((*bits).into(), flags & 1 == 1, false),
             _ => return Err(ErrorKind::Malformed("no PCM configuration")),
         },

@@ -4,6 +4,8 @@ use crate::mp4::boxes::{Log, Part, Reader};
 use crate::mp4::codecs::{self, FourCc};
 use crate::mp4::limits;
 use bytes::Bytes;
+use mist_core::codec::h264::Avcc;
+use mist_core::codec::hevc::Hvcc;
 use mist_core::codec::{self, Codec};
 use mist_core::format::ErrorKind;
 use mist_core::media::{Kind, Params, Visual};
@@ -106,8 +108,12 @@ fn entry(part: &Part, handler: &FourCc, version: u8) -> Result<Entry, ErrorKind>
     };
     let own = codec::params(f.codec, &init);
     // Parameter sets may come with the samples only (avc3, hev1).
-    let unnamed = matches!(f.codec, Codec::Mp3 | Codec::Mp2);
-    let late = unnamed || in_band && (init.is_empty() || (own.is_none() && f.codec != Codec::Av1));
+    let late = match f.codec {
+        Codec::Mp3 | Codec::Mp2 => true,
+        Codec::H264 => Avcc::parse(&init).map_or(true, |c| c.nals().next().is_none()),
+        Codec::Hevc => Hvcc::parse(&init).map_or(true, |c| c.nals().next().is_none()),
+        _ => in_band && init.is_empty(),
+    };
     let params = merge(own, f.params);
     Ok(Entry { codec: f.codec, init, late, params, visual: f.visual, payload, frame: f.frame })
 }
