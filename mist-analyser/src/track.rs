@@ -220,6 +220,9 @@ impl Track {
             let late = -p.cts.as_secs_f64();
             say(Sort::PtsBeforeDts, &format!("a picture is due {late:.3} s before its decoding time"));
         }
+        if p.data.is_empty() && matches!(kind, Kind::Video | Kind::Audio) {
+            say(Sort::EmptyPacket, "a packet without bytes");
+        }
         match kind {
             Kind::Video => self.picture(p, &mut say),
             Kind::Audio => self.frame(p, &mut say),

@@ -163,6 +163,9 @@ fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) ->
 /// Formats that store no times: what they hold begins at 0 and has no gaps.
 const TIMELESS: &[&str] = &["WAV", "MP3", "ADTS", "ANNEXB"];
 
+/// Formats that store presentation times only: decoding times of reordered pictures are worked out from them.
+const UNDECODED: &[&str] = &["MKV"];
+
 /// Formats whose clock has no sign: what is before 0 is written as 0.
 const UNSIGNED: &[&str] = &["FLV"];
 
@@ -235,8 +238,12 @@ fn what_is_muxed_comes_back() {
                 }
                 let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
-                let first = back.packets.iter().map(|p| p.dts).min();
-                let (from, to) = (packets[0].dts, first.expect(&t.path));
+                let undecoded = UNDECODED.contains(&def.id);
+                let first = |v: &[Packet]| {
+                    let time = |p: &Packet| if undecoded { p.pts() } else { p.dts };
+                    v.iter().map(time).min().expect(&t.path)
+                };
+                let (from, to) = (first(&packets), first(&back.packets));
                 for (i, info) in tracks.iter().enumerate() {
                     // Several tracks of one codec keep their order.
                     let nth = tracks.iter().take(i).filter(|t| t.codec == info.codec).count();
@@ -257,7 +264,8 @@ fn what_is_muxed_comes_back() {
                     for (a, b) in a.iter().zip(b) {
                         let off = |x: Timestamp, y: Timestamp| ((x - from) - (y - to)).abs();
                         if !TIMELESS.contains(&def.id) {
-                            assert!(off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
+                            let dts = undecoded && info.codec.kind() == Kind::Video;
+                            assert!(dts || off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
                             assert!(off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
                         }
                         assert!(a.key == b.key || info.codec.kind() != Kind::Video, "{at}: {a:?} {b:?}");
