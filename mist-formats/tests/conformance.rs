@@ -5,13 +5,13 @@ mod common;
 use bytes::Bytes;
 use common::{Demux, Truth, demux, go_on, run, truths};
 use mist_core::codec::aac::{Adts, Asc};
-use mist_core::codec::{Codec, ac3, h264, hevc, nal, packet_duration};
+use mist_core::codec::{Codec, ac3, h264, hevc, mpa, nal, packet_duration};
 use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::gather::Gather;
 use mist_core::media::{Kind, Packet, TrackInfo};
 use mist_core::registry::{FormatDef, choose, probe};
 use mist_core::time::{Duration, Timestamp};
-use mist_formats::FORMATS;
+use mist_formats::{FORMATS, mp3};
 use std::sync::Arc;
 
 /// Bytes of a file's start that are enough to recognise it.
@@ -225,6 +225,13 @@ fn what_is_muxed_comes_back() {
                     continue;
                 }
                 packets.sort_by_key(|p| p.dts);
+                // Other containers can have an encoder's frame about the file among the sound.
+                let about = |p: &Packet| {
+                    mpa::Header::parse(&p.data).is_ok_and(|h| mp3::Info::parse(&h, &p.data).is_some())
+                };
+                if def.id == "MP3" && packets.first().is_some_and(about) {
+                    packets.remove(0);
+                }
                 // Half a frame at the end of a file is no packet where frames are looked for.
                 let cut = |p: &Packet| ac3::Header::parse(&p.data).is_ok_and(|h| h.frame_len > p.data.len());
                 packets
