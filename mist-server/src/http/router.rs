@@ -325,6 +325,8 @@ impl Router {
         let Some((format, make)) = format.and_then(|f| Some((f, f.muxer?))) else { return not_found() };
         let Some(guard) = self.open(call, false) else { return refused(Refusal::Limit) };
         let view = handle.view();
+        let mut muxer = make();
+        muxer.unpatched();
         let (cursor, tracks_version) = {
             let b = view.borrow();
             let mut c = b.cursor(spec.tracks.iter().copied());
@@ -342,7 +344,7 @@ impl Router {
             selection: Selection::parse(call.req.query),
             codecs: call.output.connector.codecs,
             to: spec.to,
-            muxer: make(),
+            muxer,
             fresh: true,
             finished: false,
             spread: Terms::read(call.req.options).spread,
