@@ -155,6 +155,13 @@ pub struct IndexEntry {
     pub key: bool,
 }
 
+impl From<&Packet> for IndexEntry {
+    fn from(p: &Packet) -> Self {
+        let size = u32::try_from(p.data.len()).unwrap_or(u32::MAX);
+        Self { dts: p.dts, cts: p.cts, duration: p.duration, size, key: p.key }
+    }
+}
+
 /// One line a packet: enough to lay out a whole file before its media is loaded.
 #[derive(Debug, Default, Clone)]
 pub struct Index {

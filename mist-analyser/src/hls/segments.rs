@@ -80,14 +80,17 @@ pub(super) fn segment<W: Write>(
     }
     if !s.keys.is_empty() {
         if !std::mem::replace(&mut l.reported_encrypted, true) {
-            let what =
-                format!("{label} and others are encrypted with {:?}", s.keys.first().map(|k| &k.method));
+            let how: Vec<_> = s.keys.iter().map(|k| format!("{:?}", k.method)).collect();
+            let what = format!("{label} and others are encrypted with {}", how.join(", "));
             analysis.problem(l.problem(Sort::Encrypted, &what))?;
         }
         return Ok(ControlFlow::Continue(()));
     }
     if s.discontinuity || l.map != s.map {
         finish(l, analysis)?;
+        if s.discontinuity {
+            analysis.discontinuity(l.group);
+        }
         l.map.clone_from(&s.map);
     }
     let mut pipe = l.pipe.take();
