@@ -97,6 +97,58 @@ save("dtsh", "tables", dt(b"DTSC", packed(more)))
 exact = {**tables, "remainders": b"\0\0\x05\xff\xff\xfb" * 2}
 save("dtsh", "exact", dt(b"DTSC", packed({**more, "tracks": {"v": {**exact, **tracks["v"]}}})))
 
+def page(flags, granule, serial, sequence, *packets, lacing=None):
+    """A page of Ogg; `lacing` where it isn't that of whole packets."""
+    lacing = lacing or b"".join(b"\xff" * (len(p) // 255) + bytes([len(p) % 255]) for p in packets)
+    fields = struct.pack("<BBqIII", 0, flags, granule, serial, sequence, 0)
+    data = bytearray(b"OggS" + fields + bytes([len(lacing)]) + lacing + b"".join(packets))
+    crc = 0
+    for byte in data:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
+    data[22:26] = struct.pack("<I", crc)
+    return bytes(data)
+
+
+def lsb(*fields):
+    """Bits packed as Vorbis packs them: pairs of a value and its bits."""
+    value = bits = 0
+    for v, n in fields:
+        value |= v << bits
+        bits += n
+    return value.to_bytes((bits + 7) // 8, "little")
+
+
+# One of each part, two modes.
+setup = b"\x05vorbis" + lsb((0, 8), (0x564342, 24), (1, 16), (2, 24), (0, 2), (1, 5), (1, 5), (0, 4), (0, 6), (0, 16), (0, 6), (0, 16), (0, 54), (0, 4), (0, 8),
+                            (0, 6), (2, 16), (0, 72), (0, 6), (0, 8), (0, 4), (0, 6), (0, 16), (0, 2), (0, 2), (0, 24), (1, 6), (0, 41), (1, 41), (1, 1))
+note = b"\x01\0\0\0x\x01\0\0\0\x0b\0\0\0LANGUAGE=de"
+vorbis = [b"\x01vorbis\0\0\0\0\x02\x44\xac\0\0\0\0\0\0\0\xf4\x01\0\0\0\0\0\xb8\x01", b"\x03vorbis" + note + b"\x01", setup]
+theora = [b"\x80theora\x03\x02\x01\0\x14\0\x0f\0\x01\x40\0\0\xf0\0\0\0\0\0\x1e\0\0\0\x01\0\0\x01\0\0\x01\0\0\0\0\x40\xc0", b"\x81theora" + note, b"\x82theora."]
+opus = [b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0", b"OpusTags" + note]
+flac = [b"\x7fFLAC\x01\0\0\x01fLaC\0\0\0\x22" + struct.pack(">HH", 4096, 4096) + bytes(6) + bytes.fromhex("0bb802f000000000") + bytes(16), b"\x84\0\0\x18" + note]
+speex = [b"Speex   1.2".ljust(28, b"\0") + struct.pack("<IIIIIIiIIII", 1, 80, 16000, 1, 4, 1, -1, 320, 1, 1, 0) + bytes(8), note]
+vp8 = [b"OVP80\x01\x01\0\x01\x40\0\xf0\0\0\x01\0\0\x01\0\0\0\x1e\0\0\0\x01", b"OVP80\x02 " + note]
+skeleton = [b"fishead\0\x03\0\0\0".ljust(64, b"\0"), b"fisbone\0" + struct.pack("<III", 44, 2, 3).ljust(44, b"\0") + b"Language: en\r\n"]
+streams = {"vorbis": (vorbis, [b"\x00ab", b"\x06cd", b"\x02ef"], [0, 1152, 2176]), "theora": (theora, [b"\x20key", b"\x40p", b""], [64, 65, 66]),
+           "opus": (opus, [b"\xfc123", b"\x0845", b"\xfc6"], [960, 1920, 2500]),
+           "flac": (flac, [b"\xff\xf8\xca\x18\0" + bytes(9), b"\xff\xf8\x7a\x18\x01\x03\xff" + bytes(9)], [4096, 5120]),
+           "speex": (speex, [b"s" * 20, b"t" * 30], [320, 600]), "vp8": (vp8, [b"\x10\0\0\x9d\x01\x2a\x40\x01\xf0\0", b"\x11\0\0"], [1 << 32 | 3 << 30, 2 << 32 | 3 << 30 | 8])}
+
+
+def link(serial, heads, media, granules):
+    out = page(2, 0, serial, 0, heads[0]) + page(0, 0, serial, 1, *heads[1:])
+    for n, (packet, granule) in enumerate(zip(media, granules)):
+        out += page(4 * (n == len(media) - 1), granule, serial, 2 + n, packet)
+    return out
+
+
+for n, (name, stream) in enumerate(streams.items()):
+    save("demux", f"ogg-{name}", bytes([number("ogg::FORMAT"), 40]) + link(n, *stream))
+both = page(2, 0, 1, 0, skeleton[0]) + page(2, 0, 2, 0, theora[0]) + page(2, 0, 3, 0, opus[0]) + page(0, 0, 2, 1, *theora[1:]) + page(0, 0, 3, 1, opus[1]) + page(4, 0, 1, 1, skeleton[1])
+both += page(0, -1, 2, 2, bytes(510), lacing=b"\xff\xff") + page(0, 1920, 3, 2, b"\xfc1", b"\xfc2") + page(1, 65, 2, 3, b"tail", b"\x40p") + page(4, 2880, 3, 4, b"\xfc3") + page(4, 128, 2, 4, b"\x20key")
+save("demux", "ogg-chain", bytes([number("ogg::FORMAT"), 200]) + both + link(9, *streams["opus"]) + b"junk" + link(8, *streams["vorbis"]))
 
 def el(code, *parts, unknown=False):
     """An EBML element: its id, a size of four bytes, and its data."""

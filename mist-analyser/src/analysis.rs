@@ -136,6 +136,13 @@ impl<W: Write> Analysis<W> {
         Ok(())
     }
 
+    /// The tracks of a playlist don't go on from here, as the playlist says.
+    pub(crate) fn discontinuity(&mut self, group: u32) {
+        let of_group = |e: &&mut Entry| e.track.info.id.0 / GROUP == group;
+        self.tracks.iter_mut().filter(of_group).for_each(|e| e.track.restart());
+        self.latest.retain(|l| l.0 != group);
+    }
+
     /// How long the container says that all of it is.
     pub(crate) fn declared(&mut self, declared: Duration) -> io::Result<()> {
         let Some(actual) = self.duration().filter(|_| !self.is_partial()) else { return Ok(()) };

@@ -1,7 +1,10 @@
 //! Checks of a container beside its demuxer.
 
+use crate::id3;
 use crate::problem::{Problem, Sort};
+use mist_core::format::Node;
 use mist_core::media::TrackId;
+use mist_core::time::Duration;
 use mist_formats::ts::check::{Checker, Fault, Finding};
 use std::io;
 
@@ -9,12 +12,79 @@ use std::io;
 pub(crate) enum Checks {
     Nothing,
     Ts(Box<Checker>),
+    /// By its elements.
+    Mkv(Mkv),
+    /// By its boxes.
+    Mp4(Mp4),
+    /// By the tags in front of it; whether they were looked at.
+    Tagged(bool),
+}
+
+/// What was seen of a Matroska file.
+#[derive(Debug, Default)]
+pub(crate) struct Mkv {
+    cues: bool,
+    clusters: u64,
+    /// Nanoseconds of a tick; 0 where the default holds.
+    scale: u64,
+    ticks: f64,
+}
+
+/// What was seen of an MP4 file.
+#[derive(Debug, Default)]
+pub(crate) struct Mp4 {
+    /// Media came before `moov`.
+    media: bool,
+    moov: bool,
+    /// There are fragments, which the movie's duration leaves out.
+    fragmented: bool,
+    duration: Option<Duration>,
+    found: Vec<Problem>,
 }
 
 impl Checks {
     /// For a format.
     pub(crate) fn of(format: &str) -> Self {
-        if format == "TS" { Self::Ts(Box::default()) } else { Self::Nothing }
+        match format {
+            "TS" => Self::Ts(Box::default()),
+            "MKV" => Self::Mkv(Mkv::default()),
+            "MP4" => Self::Mp4(Mp4::default()),
+            "MP3" | "ADTS" => Self::Tagged(false),
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Whether the container's structure is looked at.
+    pub(crate) fn wants_nodes(&self) -> bool {
+        matches!(self, Self::Mkv(_) | Self::Mp4(_))
+    }
+
+    /// A piece of structure.
+    pub(crate) fn node(&mut self, n: &Node) {
+        match self {
+            Self::Mkv(m) => match n.name {
+                "Cues" => m.cues = true,
+                "Cluster" => m.clusters += 1,
+                "TimestampScale" => m.scale = n.detail.parse().unwrap_or(0),
+                "Duration" => m.ticks = n.detail.parse().unwrap_or(0.0),
+                _ => {}
+            },
+            Self::Mp4(m) => m.node(n),
+            _ => {}
+        }
+    }
+
+    /// How long the container says that all of it is.
+    pub(crate) fn declared(&self) -> Option<Duration> {
+        match self {
+            Self::Mkv(m) => {
+                let scale = if m.scale == 0 { 1_000_000 } else { m.scale };
+                let seconds = m.ticks * scale as f64 / 1e9;
+                (seconds > 0.0 && seconds < 1e9).then(|| Duration::from_millis((seconds * 1000.0) as i64))
+            }
+            Self::Mp4(m) => m.duration.filter(|_| !m.fragmented),
+            _ => None,
+        }
     }
 
     /// More of the source.
@@ -24,7 +94,17 @@ impl Checks {
         data: &[u8],
         mut problem: impl FnMut(Problem) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Self::Ts(c) = self else { return Ok(()) };
+        let c = match self {
+            Self::Ts(c) => c,
+            Self::Tagged(seen) if offset == 0 && !*seen => {
+                *seen = true;
+                return match id3::fault(data) {
+                    Some((at, what)) => problem(Problem::new(Sort::BadTag, what).at(Some(at))),
+                    None => Ok(()),
+                };
+            }
+            _ => return Ok(()),
+        };
         let mut result = Ok(());
         c.push(offset, data, &mut |f| {
             if result.is_ok() {
@@ -36,7 +116,14 @@ impl Checks {
 
     /// The source has ended.
     pub(crate) fn end(&mut self, mut problem: impl FnMut(Problem) -> io::Result<()>) -> io::Result<()> {
-        let Self::Ts(c) = self else { return Ok(()) };
+        let c = match self {
+            Self::Ts(c) => c,
+            Self::Mkv(m) if !m.cues && m.clusters > 1 => {
+                return problem(Problem::new(Sort::NoCues, "no Cues element"));
+            }
+            Self::Mp4(m) => return std::mem::take(&mut m.found).into_iter().try_for_each(problem),
+            _ => return Ok(()),
+        };
         let mut result = Ok(());
         c.end(&mut |f| {
             if result.is_ok() {
@@ -44,6 +131,40 @@ impl Checks {
             }
         });
         result
+    }
+}
+
+impl Mp4 {
+    fn node(&mut self, n: &Node) {
+        let at = Some(n.offset);
+        match n.name {
+            "mdat" => self.media = true,
+            "moov" => {
+                if self.media && !self.moov {
+                    self.found.push(Problem::new(Sort::LateIndex, "moov comes after the media").at(at));
+                }
+                self.moov = true;
+            }
+            "mvex" => self.fragmented = true,
+            "mvhd" => {
+                let mut words = n.detail.split(' ').filter_map(|w| w.parse::<u64>().ok());
+                if let (Some(scale), Some(ticks)) = (words.next(), words.next())
+                    && scale > 0
+                    && ticks < u64::from(u32::MAX)
+                {
+                    let ms = ticks.saturating_mul(1000) / scale;
+                    self.duration = i64::try_from(ms).ok().filter(|d| *d > 0).map(Duration::from_millis);
+                }
+            }
+            "elst" => {
+                let entries = n.detail.split(' ').next().and_then(|w| w.parse::<u64>().ok());
+                if let Some(entries) = entries.filter(|e| *e > 1) {
+                    let what = format!("an edit list of {entries} parts");
+                    self.found.push(Problem::new(Sort::EditList, &what).at(at));
+                }
+            }
+            _ => {}
+        }
     }
 }
 

@@ -64,6 +64,9 @@ pub(crate) fn run(
                 return Ok(true);
             }
             found => {
+                if let Demuxed::Node(n) = &found {
+                    checks.node(n);
+                }
                 let offset = match &found {
                     Demuxed::Media(Media::Packet(_)) => demuxer.packet_offset(),
                     _ => None,

@@ -5,6 +5,8 @@ use mist_core::format::{ErrorKind, FormatError};
 
 /// By format (empty for any) and a word in the place or the rule.
 const WORDS: &[(&str, &str, Sort)] = &[
+    ("MKV", "codecprivate", Sort::Malformed),
+    ("MKV", "wrong place", Sort::Malformed),
     ("", "crc", Sort::Checksum),
     ("", "checksum", Sort::Checksum),
     ("", "encrypted", Sort::Encrypted),
@@ -21,7 +23,8 @@ const WORDS: &[(&str, &str, Sort)] = &[
     ("MP4", "chunk", Sort::SampleTable),
     ("MP4", "sample", Sort::SampleTable),
     ("MP4", "size", Sort::BoxSize),
-    ("MKV", "lac", Sort::Lacing),
+    ("MKV", "lacing", Sort::Lacing),
+    ("MKV", "lace", Sort::Lacing),
     ("MKV", "cues", Sort::NoCues),
     ("OGG", "hole", Sort::OggHole),
     ("OGG", "missing", Sort::OggHole),

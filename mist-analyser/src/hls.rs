@@ -26,6 +26,9 @@ const MAX_LISTS: usize = 64;
 const MAX_KNOWN: usize = 4096;
 /// Failed loads in a row after which a live playlist is given up.
 const MAX_FAILURES: u32 = 3;
+/// Target durations without a new segment after which a playlist stalls, and after which it isn't live any more.
+const STALLED: u32 = 3;
+const DEAD: u32 = 10;
 /// How far EXTINF may be from the truth, and variants from each other.
 const TOLERANCE: Duration = Duration::from_millis(500);
 const VARIANT_TOLERANCE: Duration = Duration::from_millis(200);
@@ -199,6 +202,13 @@ fn query(url: &str) -> &str {
     url.split_once('?').map_or("", |q| q.1)
 }
 
+/// Whether a playlist on disk was written so long ago that nothing will be added: it is a copy of a live one.
+fn is_old(url: &str, target: Option<Duration>) -> bool {
+    let target = target.unwrap_or(Duration::from_secs(2)).to_std();
+    let age = std::fs::metadata(url).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+    !url.contains("://") && age.is_some_and(|a| a > target * STALLED)
+}
+
 /// Reads playlists and segments in turn until all have ended.
 fn follow<W: Write>(
     lists: &mut [List],
@@ -328,12 +338,18 @@ fn take<W: Write>(l: &mut List, m: MediaPlaylist, len: usize, analysis: &mut Ana
     if new || l.ended {
         l.changed = Instant::now();
         l.stalled = false;
-    } else if let Some(t) = l.target
-        && l.changed.elapsed() > t.to_std() * 3
-        && !std::mem::replace(&mut l.stalled, true)
-    {
-        let what = format!("no new segment for {:.1} s", l.changed.elapsed().as_secs_f64());
-        analysis.problem(l.problem(Sort::HlsStall, &what))?;
+    } else {
+        let target = l.target.unwrap_or(Duration::from_secs(2)).to_std();
+        let silent = l.changed.elapsed();
+        if silent > target * STALLED && !std::mem::replace(&mut l.stalled, true) {
+            let what = format!("no new segment for {:.1} s", silent.as_secs_f64());
+            analysis.problem(l.problem(Sort::HlsStall, &what))?;
+        }
+        // A file on disk is given up with that: few are still written.
+        l.ended = silent > target * if l.url.contains("://") { DEAD } else { STALLED };
+    }
+    if !l.ended && is_old(&l.url, l.target) {
+        l.ended = true;
     }
     Ok(())
 }

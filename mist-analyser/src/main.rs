@@ -11,6 +11,7 @@ mod dialogue;
 mod guess;
 mod hls;
 mod http;
+mod id3;
 mod json;
 mod problem;
 mod progress;
@@ -187,16 +188,16 @@ fn container<W: Write>(
 ) -> io::Result<Option<String>> {
     let Some(demuxer) = format.demuxer else { return Ok(Some(format!("{} can only be written", format.id))) };
     let mut demuxer = demuxer();
-    if analysis.begin(format.id)? {
+    let mut checks = Checks::of(format.id);
+    if analysis.begin(format.id)? || checks.wants_nodes() {
         demuxer.want_nodes();
     }
     let mut progress = Progress::new(source.total(), quiet);
-    let mut checks = Checks::of(format.id);
     let done = container::run(format.id, &mut source, &mut *demuxer, &mut checks, &mut progress, analysis);
     progress.clear();
     match done {
         Ok(whole) => {
-            if let Some(d) = demuxer.declared_duration().filter(|_| whole) {
+            if let Some(d) = demuxer.declared_duration().or_else(|| checks.declared()).filter(|_| whole) {
                 analysis.declared(d)?;
             }
             Ok(None)

@@ -60,6 +60,7 @@ catalogue! {
         Unsupported = "unsupported", Warning, "Something legal that is not read here", "players that don't know it either leave it out";
         Limit = "limit", Warning, "More or larger than is read", "the rest is left out here, and other readers have limits too";
         Encrypted = "encrypted", Warning, "The media is encrypted", "only players with the key show it";
+        BadTag = "bad-tag", Info, "Metadata tags break their rules", "players show wrong titles, none, or take the tag for media";
         Checksum = "crc", Error, "A checksum doesn't fit its data", "players drop the page, table or packet";
     }
     "timing" {
@@ -78,6 +79,7 @@ catalogue! {
         NoParameterSets = "no-parameter-sets", Error, "A video track has no SPS or PPS", "decoders can't start";
         FalseKeyframe = "false-keyframe", Error, "The container calls a picture a keyframe that isn't one", "seeking there shows garbage until the next keyframe";
         HiddenKeyframe = "hidden-keyframe", Info, "A keyframe that the container doesn't mark", "seeking never lands there";
+        EmptyPacket = "empty-packet", Warning, "A packet without bytes", "decoders report an error or show the last picture again";
         UnitLengths = "nal-length", Error, "Lengths of NAL units don't fill their packet", "decoders drop the picture or report an error";
         SizeMismatch = "size-mismatch", Warning, "The container and the codec disagree on size, rate or channels", "players scale, pitch or mix wrongly until decoding tells";
     }
@@ -105,7 +107,8 @@ catalogue! {
     "MP4" {
         BoxSize = "box-size", Error, "A box's size doesn't fit its content or its parent", "many players refuse the file";
         SampleTable = "sample-table", Error, "Sample tables contradict each other or point outside the file", "samples are lost, or the file is refused";
-        EditList = "edit-list", Info, "An edit list that players treat differently", "some players start late, shift sound against picture, or cut the end";
+        LateIndex = "late-index", Info, "moov lies behind the media", "players that read over a network fetch the end first, or the whole file";
+        EditList = "edit-list", Info, "An edit list of several parts", "some players start late, shift sound against picture, or cut the end";
     }
     "Matroska" {
         NoCues = "no-cues", Info, "No Cues", "seeking needs a search through the file, and fails over plain HTTP";

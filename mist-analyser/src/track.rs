@@ -112,6 +112,8 @@ pub(crate) struct Track {
     sound: Sound,
     sets_checked: bool,
     lengths_reported: bool,
+    /// The source says that the clock starts anew with the next packet.
+    restarted: bool,
 }
 
 impl Track {
@@ -132,6 +134,7 @@ impl Track {
             sound: Sound::default(),
             sets_checked: false,
             lengths_reported: false,
+            restarted: false,
         }
     }
 
@@ -140,6 +143,13 @@ impl Track {
         self.info = info;
         self.sets_checked = false;
         self.sound.next = None;
+    }
+
+    /// What comes next doesn't go on from what was there, as its source says.
+    pub(crate) fn restart(&mut self) {
+        self.restarted = true;
+        self.sound.next = None;
+        self.key = None;
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -199,7 +209,9 @@ impl Track {
         let mut say =
             |sort, what: &str| problem(Problem::new(sort, what).at(offset).on(p.track, Some(p.dts)));
         let kind = self.kind();
-        if let Some(t) = self.times {
+        if std::mem::take(&mut self.restarted) {
+            // Nothing is expected of the first packet.
+        } else if let Some(t) = self.times {
             let step = p.dts - t.last_dts;
             if step < Duration::ZERO {
                 let back = -step.as_secs_f64();
@@ -219,6 +231,9 @@ impl Track {
         if p.cts < Duration::ZERO {
             let late = -p.cts.as_secs_f64();
             say(Sort::PtsBeforeDts, &format!("a picture is due {late:.3} s before its decoding time"));
+        }
+        if p.data.is_empty() && matches!(kind, Kind::Video | Kind::Audio) {
+            say(Sort::EmptyPacket, "a packet without bytes");
         }
         match kind {
             Kind::Video => self.picture(p, &mut say),

@@ -155,6 +155,13 @@ pub struct IndexEntry {
     pub key: bool,
 }
 
+impl From<&Packet> for IndexEntry {
+    fn from(p: &Packet) -> Self {
+        let size = u32::try_from(p.data.len()).unwrap_or(u32::MAX);
+        Self { dts: p.dts, cts: p.cts, duration: p.duration, size, key: p.key }
+    }
+}
+
 /// One line a packet: enough to lay out a whole file before its media is loaded.
 #[derive(Debug, Default, Clone)]
 pub struct Index {
@@ -192,9 +199,13 @@ pub struct Patch {
 
 /// Packets to bytes, without I/O and without keeping media.
 ///
-/// Calls come in this order: `start`, then any of `track` and `packet`, then `finish`. Packets come in decoding
+/// Calls come in this order: perhaps `unpatched`, `start`, then any of `track` and `packet`, then `finish`. Packets come in decoding
 /// order over all tracks. After an error the output of that call is unspecified but the muxer can go on.
 pub trait Muxer: Send {
+    /// Says, before the start, that the sink is a pipe: what [`Self::finish`] would patch can't be patched, so nothing
+    /// needs to be kept for it.
+    fn unpatched(&mut self) {}
+
     /// Writes what comes before the media. `index` describes all packets to come; without it the output is
     /// a live form that has no end.
     ///

@@ -91,6 +91,12 @@ pub fn canonical(lang: Lang) -> Lang {
         .unwrap_or(lang)
 }
 
+/// The ISO 639-2/B form of a code: `ger` for `deu`, others unchanged.
+pub fn bibliographic(lang: Lang) -> Lang {
+    let line = BIBLIOGRAPHIC.iter().find(|(_, three)| *three == lang.as_str());
+    line.and_then(|(code, _)| Lang::new(code)).unwrap_or(lang)
+}
+
 /// Whether two codes mean the same language.
 pub fn same(a: Lang, b: Lang) -> bool {
     a == b || canonical(a) == canonical(b)
@@ -131,6 +137,7 @@ mod tests {
         }
         let [ger, deu] = ["ger", "deu"].map(|c| Lang::new(c).unwrap());
         assert!(same(ger, deu) && !same(ger, Lang::new("eng").unwrap()));
+        assert_eq!((canonical(ger), bibliographic(deu), bibliographic(ger)), (deu, ger, ger));
         assert_eq!((shortest(&ger), name(ger)), ("de", Some("german")));
         assert_eq!(shortest(&Lang::new("nds").unwrap()), "nds");
     }

@@ -28,6 +28,15 @@ impl Queue {
         }
     }
 
+    /// Puts back what [`Self::take`] gave last, for callers that can only judge it as a whole.
+    pub fn put_back(&mut self, b: Bytes) {
+        if !b.is_empty() {
+            self.len += b.len();
+            self.offset = self.offset.saturating_sub(b.len() as u64);
+            self.chunks.push_front(b);
+        }
+    }
+
     /// Bytes that are waiting.
     pub fn len(&self) -> usize {
         self.len
@@ -190,7 +199,12 @@ mod tests {
                     0 => {
                         let t = q.take(n);
                         prop_assert_eq!(t.is_some(), n <= left);
-                        if let Some(t) = t { prop_assert_eq!(&t[..], &all[at..at + n]); at += n }
+                        if let Some(t) = t {
+                            prop_assert_eq!(&t[..], &all[at..at + n]);
+                            q.put_back(t);
+                            prop_assert_eq!((q.offset(), q.len()), (at as u64, left));
+                            at += q.skip(n);
+                        }
                     }
                     1 => at += q.skip(n),
                     2 => {

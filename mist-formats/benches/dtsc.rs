@@ -9,7 +9,7 @@ use mist_core::format::{Demuxed, Demuxer as _, Muxer as _};
 use mist_core::gather::Gather;
 use mist_core::media::{Media, Packet, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
-use mist_formats::dtsc::{Demuxer, Muxer};
+use mist_formats::dtsc::{Demuxer, Muxer, dtsh};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -100,5 +100,32 @@ fn dtsc(c: &mut Criterion) {
     g.finish();
 }
 
-criterion_group!(benches, dtsc);
+/// The header file of two hours: 180,000 pictures and 337,500 sound frames.
+fn header_file(c: &mut Criterion) {
+    let mut b = dtsh::Builder::new(dtsh::Source { size: 4 << 30, modified: 0 });
+    let (tracks, _) = material();
+    tracks.iter().for_each(|t| b.track(t));
+    let mut add = |track: u32, rate: u32, step: i64, every: i64, count: i64| {
+        for n in 0..count {
+            let p = Packet {
+                track: TrackId(track),
+                dts: Timestamp::from_rate(n * step, rate),
+                cts: Duration::ZERO,
+                duration: Duration::ZERO,
+                key: n % every == 0,
+                data: Bytes::new(),
+            };
+            b.packet(&p, Some(n as u64)).expect("within the limit");
+        }
+    };
+    add(1, 25, 1, 50, 7200 * 25);
+    add(2, 48_000, 1024, 1, 337_500);
+    let file = dtsh::write(&b.finish());
+    let mut g = c.benchmark_group("dtsh");
+    g.throughput(Throughput::Bytes(file.len() as u64));
+    g.bench_function("parse two hours", |b| b.iter(|| dtsh::parse(&file).expect("a header").index()));
+    g.finish();
+}
+
+criterion_group!(benches, dtsc, header_file);
 criterion_main!(benches);

@@ -1,13 +1,14 @@
 //! Any container to any other: `remux INPUT OUTPUT`. What this shows: a third party needs nothing but bytes and a loop.
 //!
-//! To keep it short, files lie in memory as a whole, and a track has one description from start to end.
+//! To keep it short, files lie in memory as a whole, and a track has one description from start to end. As all packets
+//! are known before the first is written, formats that can put an index in front do.
 
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "I/O is left to the user")]
 
 use bytes::Bytes;
-use mist_core::format::{Demuxed, Want};
+use mist_core::format::{Demuxed, Index, IndexEntry, Want};
 use mist_core::gather::Gather;
-use mist_core::media::Media;
+use mist_core::media::{Media, Packet, TrackId};
 use mist_core::registry::{choose, probe};
 use mist_formats::FORMATS;
 use std::{collections::BTreeMap, path::PathBuf};
@@ -20,15 +21,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let from = probe(FORMATS, &input).and_then(|f| f.demuxer).ok_or("unknown input")?;
     let ending = output.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let to = FORMATS.iter().find(|f| f.extensions.contains(&ending)).ok_or("unknown output")?;
-
     let (mut demuxer, mut at) = (from(), 0);
-    let (mut tracks, mut packets) = (BTreeMap::new(), Vec::new());
+    let (mut tracks, mut packets) = (BTreeMap::new(), BTreeMap::<TrackId, Vec<Packet>>::new());
     loop {
         match demuxer.poll()? {
             Demuxed::End => break,
             Demuxed::Problem(e) => eprintln!("{e}"),
             Demuxed::Media(Media::Track(t)) => drop(tracks.insert(t.id, t)),
-            Demuxed::Media(Media::Packet(p)) => packets.push(p),
+            Demuxed::Media(Media::Packet(p)) => packets.entry(p.track).or_default().push(p),
             Demuxed::Need(want) => {
                 if let Want::At { offset, .. } = want {
                     at = usize::try_from(offset)?.min(input.len());
@@ -44,11 +44,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let tracks = choose(to.output.ok_or("no output")?.codecs, &tracks.into_values().collect::<Vec<_>>());
+    let lists: Vec<_> = tracks.iter().map(|t| packets.remove(&t.id).unwrap_or_default()).collect();
+    let entries = lists.iter().map(|l| l.iter().map(IndexEntry::from).collect());
+    let index = Index { tracks: tracks.iter().map(|t| t.id).zip(entries).collect() };
     let (mut muxer, mut out) = (to.muxer.ok_or("can't be written")?(), Gather::new());
-    muxer.start(&tracks, None, &mut out)?;
-    for p in packets.iter().filter(|p| tracks.iter().any(|t| t.id == p.track)) {
-        muxer.packet(p, &mut out)?;
-    }
+    muxer.start(&tracks, Some(&index), &mut out)?;
+    index.interleaved().try_for_each(|(track, n)| muxer.packet(&lists[track][n], &mut out))?;
     let patches = muxer.finish(&mut out)?;
     let mut file = out.to_vec();
     for p in patches {

@@ -15,6 +15,7 @@ mod frames;
 pub mod mkv;
 pub mod mp3;
 pub mod mp4;
+pub mod ogg;
 pub mod text;
 pub mod ts;
 pub mod wav;
@@ -29,5 +30,5 @@ use mist_core::registry::FormatDef;
 pub static FORMATS: &[&FormatDef] = &[
     &flv::FORMAT, &ts::FORMAT, &wav::FORMAT, &dtsc::FORMAT, &mkv::FORMAT, &mp4::FORMAT,
     &mp3::FORMAT, &adts::FORMAT, &ac3::FORMAT, &annexb::FORMAT,
-    &text::SRT, &text::VTT,
+    &text::SRT, &text::VTT, &ogg::FORMAT,
 ];

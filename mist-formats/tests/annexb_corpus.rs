@@ -61,7 +61,7 @@ fn every_file_has_the_packets_that_ffprobe_found() {
 fn mux(info: &Arc<TrackInfo>, packets: &[&Packet]) -> Bytes {
     let mut out = Gather::new();
     let mut m = Muxer::new();
-    m.start(&[info.clone()], None, &mut out).unwrap();
+    m.start(std::slice::from_ref(info), None, &mut out).unwrap();
     for p in packets {
         m.packet(p, &mut out).unwrap();
     }

@@ -5,13 +5,13 @@ mod common;
 use bytes::Bytes;
 use common::{Demux, Truth, demux, go_on, run, truths};
 use mist_core::codec::aac::{Adts, Asc};
-use mist_core::codec::{Codec, ac3, h264, hevc, nal, packet_duration};
+use mist_core::codec::{Codec, ac3, h264, hevc, mpa, nal, packet_duration};
 use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::gather::Gather;
 use mist_core::media::{Kind, Packet, TrackInfo};
 use mist_core::registry::{FormatDef, choose, probe};
 use mist_core::time::{Duration, Timestamp};
-use mist_formats::FORMATS;
+use mist_formats::{FORMATS, mp3};
 use std::sync::Arc;
 
 /// Bytes of a file's start that are enough to recognise it.
@@ -163,8 +163,20 @@ fn round_trip(def: &FormatDef, tracks: &[Arc<TrackInfo>], packets: &[Packet]) ->
 /// Formats that store no times: what they hold begins at 0 and has no gaps.
 const TIMELESS: &[&str] = &["WAV", "MP3", "ADTS", "ANNEXB"];
 
+/// Formats that store presentation times only: decoding times of reordered pictures are worked out from them.
+const UNDECODED: &[&str] = &["MKV"];
+
 /// Formats whose clock has no sign: what is before 0 is written as 0.
 const UNSIGNED: &[&str] = &["FLV"];
+
+/// Formats whose times of sound are counts of samples, and files whose stamps are not: as it arrived, by the block that
+/// it is laced in, with lengths that aren't the packets' own. A player hears it as it is counted.
+const COUNTED: &[&str] = &["OGG"];
+const ARRIVED: &[&str] = &[
+    "flv/red5-flashContent.flv",
+    "mkv/fate-xiph_lacing.mka",
+    "mp4/fate-mov_neg_first_pts_discard_vorbis.mov",
+];
 
 /// Codecs whose payload can be cut between any two samples: containers may do so elsewhere.
 fn is_samples(codec: Codec) -> bool {
@@ -222,6 +234,13 @@ fn what_is_muxed_comes_back() {
                     continue;
                 }
                 packets.sort_by_key(|p| p.dts);
+                // Other containers can have an encoder's frame about the file among the sound.
+                let about = |p: &Packet| {
+                    mpa::Header::parse(&p.data).is_ok_and(|h| mp3::Info::parse(&h, &p.data).is_some())
+                };
+                if def.id == "MP3" && packets.first().is_some_and(about) {
+                    packets.remove(0);
+                }
                 // Half a frame at the end of a file is no packet where frames are looked for.
                 let cut = |p: &Packet| ac3::Header::parse(&p.data).is_ok_and(|h| h.frame_len > p.data.len());
                 packets
@@ -235,8 +254,15 @@ fn what_is_muxed_comes_back() {
                 }
                 let Some(back) = round_trip(def, &tracks, &packets) else { continue };
                 assert!(back.error.is_none(), "{} in {}: {:?}", t.path, def.id, back.error);
-                let first = back.packets.iter().map(|p| p.dts).min();
-                let (from, to) = (packets[0].dts, first.expect(&t.path));
+                let undecoded = UNDECODED.contains(&def.id);
+                let first = |v: &[Packet]| {
+                    let time = |p: &Packet| if undecoded { p.pts() } else { p.dts };
+                    v.iter().map(time).min().expect(&t.path)
+                };
+                let (from, mut to) = (first(&packets), first(&back.packets));
+                if COUNTED.contains(&def.id) && from == Timestamp::ZERO {
+                    to = Timestamp::ZERO;
+                }
                 for (i, info) in tracks.iter().enumerate() {
                     // Several tracks of one codec keep their order.
                     let nth = tracks.iter().take(i).filter(|t| t.codec == info.codec).count();
@@ -254,10 +280,15 @@ fn what_is_muxed_comes_back() {
                         continue;
                     }
                     assert_eq!(a.len(), b.len(), "{at}: packets");
-                    for (a, b) in a.iter().zip(b) {
+                    for (n, (a, b)) in a.iter().zip(b).enumerate() {
                         let off = |x: Timestamp, y: Timestamp| ((x - from) - (y - to)).abs();
-                        if !TIMELESS.contains(&def.id) {
-                            assert!(off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
+                        // Nothing comes out of the first packet of Vorbis: some give it the time of the second.
+                        let silent = n == 0 && info.codec == Codec::Vorbis;
+                        let counted =
+                            COUNTED.contains(&def.id) && (ARRIVED.contains(&t.path.as_str()) || silent);
+                        if !TIMELESS.contains(&def.id) && !counted {
+                            let dts = undecoded && info.codec.kind() == Kind::Video;
+                            assert!(dts || off(a.dts, b.dts) <= tick, "{at}: {a:?} {b:?}");
                             assert!(off(a.pts(), b.pts()) <= tick, "{at}: {a:?} {b:?}");
                         }
                         assert!(a.key == b.key || info.codec.kind() != Kind::Video, "{at}: {a:?} {b:?}");

@@ -338,7 +338,7 @@ mod tests {
         let v = |v: Value| validate(v.as_object().unwrap());
         assert_eq!(v(json!({"connector": "HTTP", "port": "8081", "interface": "::", "x": [1]})), Ok(()));
         assert_eq!(v(json!({"port": 5})), Err(Invalid::NoName));
-        assert!(matches!(v(json!({"connector": "SRT"})), Err(Invalid::Unknown(_))));
+        assert!(matches!(v(json!({"connector": "Carrier pigeon"})), Err(Invalid::Unknown(_))));
         for port in [json!(0), json!(65536), json!("a"), json!([])] {
             let e = v(json!({"connector": "HTTP", "port": port}));
             assert!(matches!(e, Err(Invalid::Value("HTTP", "port", _))), "{port}");

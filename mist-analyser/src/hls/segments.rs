@@ -80,14 +80,17 @@ pub(super) fn segment<W: Write>(
     }
     if !s.keys.is_empty() {
         if !std::mem::replace(&mut l.reported_encrypted, true) {
-            let what =
-                format!("{label} and others are encrypted with {:?}", s.keys.first().map(|k| &k.method));
+            let how: Vec<_> = s.keys.iter().map(|k| format!("{:?}", k.method)).collect();
+            let what = format!("{label} and others are encrypted with {}", how.join(", "));
             analysis.problem(l.problem(Sort::Encrypted, &what))?;
         }
         return Ok(ControlFlow::Continue(()));
     }
     if s.discontinuity || l.map != s.map {
         finish(l, analysis)?;
+        if s.discontinuity {
+            analysis.discontinuity(l.group);
+        }
         l.map.clone_from(&s.map);
     }
     let mut pipe = l.pipe.take();
@@ -98,7 +101,8 @@ pub(super) fn segment<W: Write>(
         && let Some(m) = &s.map
     {
         let done = fetch(&resolve(&l.url, &m.uri), m.byte_range, &mut |b| {
-            feed(&mut pipe, l, &b, None, analysis, &mut found)
+            let first = pipe.is_none();
+            feed(&mut pipe, l, &b, (first, None), analysis, &mut found)
         });
         if let Err(e) = done {
             let what = format!("initialisation section {} can't be read, {e}", m.uri);
@@ -109,8 +113,8 @@ pub(super) fn segment<W: Write>(
     let mut begun = false;
     let done = fetch(&url, s.byte_range, &mut |b| {
         bytes += b.len() as u64;
-        let new = (!std::mem::replace(&mut begun, true)).then(|| s.clone());
-        flow = feed(&mut pipe, l, &b, new, analysis, &mut found)?;
+        let first = !std::mem::replace(&mut begun, true);
+        flow = feed(&mut pipe, l, &b, (first, first.then(|| s.clone())), analysis, &mut found)?;
         progress.at(*total + bytes);
         Ok(flow)
     });
@@ -136,18 +140,18 @@ pub(super) fn segment<W: Write>(
     Ok(flow)
 }
 
-/// Gives a demuxer more bytes and takes what comes out. The first bytes choose the demuxer.
+/// Gives a demuxer more bytes, the first of a segment or not, and takes what comes out. The first bytes choose the demuxer.
 fn feed<W: Write>(
     pipe: &mut Option<Pipe>,
     l: &mut List,
     data: &Bytes,
-    new: Option<Arc<Segment>>,
+    (first, new): (bool, Option<Arc<Segment>>),
     analysis: &mut Analysis<W>,
     found: &mut Vec<Problem>,
 ) -> io::Result<ControlFlow<()>> {
     // WebVTT and packed audio begin anew with every segment.
     let whole = pipe.as_ref().is_some_and(|p| p.done);
-    if pipe.is_none() || whole && new.is_some() {
+    if first && (pipe.is_none() || whole) {
         let Some(format) = probe(FORMATS, data) else {
             if new.is_some() {
                 let start = data.get(..32).unwrap_or(data).escape_ascii();
@@ -155,9 +159,9 @@ fn feed<W: Write>(
                     l.problem(Sort::Unsupported, &format!("a segment of no known format: \"{start}\"")),
                 );
             }
-            return Ok(ControlFlow::Break(()));
+            return Ok(ControlFlow::Continue(()));
         };
-        let Some(make) = format.demuxer else { return Ok(ControlFlow::Break(())) };
+        let Some(make) = format.demuxer else { return Ok(ControlFlow::Continue(())) };
         let mut demuxer = make();
         if analysis.wants_nodes() {
             demuxer.want_nodes();
@@ -330,6 +334,9 @@ fn timing(p: &mut Pipe, l: &mut List, dts: Timestamp, key: bool, at: Option<u64>
 
 /// A segment lasted until the next one began.
 fn lengths(l: &List, s: &Segment, actual: Duration, at: Timestamp, found: &mut Vec<Problem>) {
+    if s.duration <= Duration::ZERO {
+        return; // that it has no duration was said
+    }
     let off = actual - s.duration;
     let (is, says) = (actual.as_secs_f64(), s.duration.as_secs_f64());
     if actual < Duration::ZERO || off > s.duration + Duration::from_secs(1) {

@@ -8,7 +8,9 @@ use super::hevc::{self, Hvcc};
 use super::opus::OpusHead;
 use super::sei::Captions;
 use super::vpx::{Vp9, Vpcc};
-use super::{Codec, CodecError, ac3, flac, flash, mpa, mpeg2, nal, opus, pcm, text, theora, vorbis, vpx};
+use super::{
+    Codec, CodecError, ac3, flac, flash, mpa, mpeg2, nal, opus, pcm, speex, text, theora, vorbis, vpx,
+};
 use crate::media::{Params, TrackInfo};
 use crate::time::Duration;
 use bytes::{Bytes, BytesMut};
@@ -35,6 +37,7 @@ pub fn params(codec: Codec, init: &Bytes) -> Option<Params> {
         Codec::Aac => Asc::parse(init).ok().map(|a| a.params()),
         Codec::Opus => OpusHead::parse(init).ok().map(|h| h.params()),
         Codec::Flac => StreamInfo::from_init(init).ok().map(|s| s.params()),
+        Codec::Speex => speex::Header::parse(init).ok().map(|h| h.params()),
         _ => None,
     }
 }
@@ -115,7 +118,7 @@ pub fn packet_duration(track: &TrackInfo, payload: &[u8]) -> Option<Duration> {
             pcm::duration(payload.len(), track.rate(), track.channels(), pcm::G711_BITS)?
         }
         Codec::Nellymoser if track.rate() > 0 => flash::nellymoser_duration(payload, track.rate()),
-        Codec::Speex => Duration::from_rate(flash::SPEEX_SAMPLES.into(), flash::SPEEX_RATE),
+        Codec::Speex => speex::packet_duration(&track.init)?,
         _ => return None,
     };
     (total > Duration::ZERO).then_some(total)

@@ -19,7 +19,8 @@
 //! | FLAC | frame | `fLaC` marker and metadata blocks |
 //! | PCM | samples, big-endian, interleaved | empty |
 //! | G.711 | bytes | empty |
-//! | H.263, VP6, Screen, Nellymoser, Speex, ADPCM | as in FLV, without the tag's codec head; VP6 with its adjustment byte | empty |
+//! | H.263, VP6, Screen, Nellymoser, ADPCM | as in FLV, without the tag's codec head; VP6 with its adjustment byte | empty |
+//! | Speex | packet | Speex header where the container has one; empty means wide band, as in FLV |
 //! | SubRip text | lines of one cue, UTF-8 ([`text`]) | empty |
 //! | WebVTT | cue without its times, UTF-8; settings in a line `--> …` before the text ([`text`]) | the file's header, empty for a bare `WEBVTT` |
 //! | tx3g | sample of MP4 | sample entry behind its data reference index |
@@ -41,12 +42,14 @@ pub mod opus;
 pub mod pcm;
 pub mod rfc6381;
 pub mod sei;
+pub mod speex;
 pub mod text;
 pub mod theora;
 pub mod vorbis;
 pub mod vpx;
 
 mod facts;
+mod vorbis_setup;
 
 pub use facts::{
     canonical_init, canonical_payload, captions, init_from_payload, is_key, length_size, packet_duration,

@@ -1,9 +1,9 @@
-//! Vorbis: identification header (Vorbis I §4.2.2) and the three headers in one piece, Xiph-laced.
-//!
-//! Not handled: the setup header, so packets don't tell their duration here.
+//! Vorbis: identification header (Vorbis I §4.2.2), what the setup header (§4.2.4) says of block sizes, and the
+//! three headers in one piece, Xiph-laced.
 
 use super::CodecError;
 use super::limits::{MAX_HEADER_LEN, MAX_RATE};
+use super::vorbis_setup;
 use crate::media::Params;
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -80,6 +80,56 @@ impl Identification {
     /// What players need to know.
     pub fn params(&self) -> Params {
         Params::Audio { rate: self.rate, channels: self.channels.into(), bits: 16 }
+    }
+}
+
+/// How packets follow from each other in time: the size of a packet's block is in its mode, and the modes are at the
+/// end of the setup header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocks {
+    sizes: (u16, u16),
+    /// For each mode, whether its blocks are long.
+    long: Vec<bool>,
+    /// Bits of a mode's number in a packet.
+    mode_bits: u32,
+    /// Block of the packet before.
+    last: Option<u16>,
+}
+
+impl Blocks {
+    /// From the identification header and the setup header packet.
+    ///
+    /// # Errors
+    /// The setup header is another packet, breaks a rule, or ends early.
+    pub fn parse(id: &Identification, setup: &[u8]) -> Result<Self, CodecError> {
+        let long = vorbis_setup::modes(setup, id.channels)?;
+        let mode_bits = long.len().saturating_sub(1).checked_ilog2().map_or(0, |n| n + 1);
+        Ok(Self { sizes: id.blocks, long, mode_bits, last: None })
+    }
+
+    /// Samples by which a packet takes the decoder forward: a quarter of its block and of the one before. The first
+    /// one is counted as if one of its own size came before it, though decoders give nothing for it. 0 for what is no
+    /// audio packet.
+    pub fn samples(&mut self, packet: &[u8]) -> u32 {
+        let Some(&first) = packet.first() else { return 0 };
+        let mode = usize::from((first >> 1) & ((1u16 << self.mode_bits) - 1) as u8);
+        let Some(&long) = self.long.get(mode).filter(|_| first & 1 == 0) else { return 0 };
+        let (short_block, long_block) = self.sizes;
+        let block = if long { long_block } else { short_block };
+        // Long blocks say what came before them, which is right also behind a hole.
+        let told = match first >> (1 + self.mode_bits) & 1 {
+            _ if !long => None,
+            0 => Some(short_block),
+            _ => Some(long_block),
+        };
+        let before = told.or(self.last).unwrap_or(block);
+        self.last = Some(block);
+        (u32::from(before) + u32::from(block)) / 4
+    }
+
+    /// Forgets the packet before, where one is missing.
+    pub fn reset(&mut self) {
+        self.last = None;
     }
 }
 

@@ -162,6 +162,12 @@ impl Muxer {
         }
         let asc = Asc::parse(&info.init).and_then(|asc| Adts::build(&asc, 0).map(|_| asc));
         let asc = asc.map_err(|e| self.error(e.into()))?;
+        if asc.channel_config == 0 {
+            // The payload would have to begin with what the configuration says.
+            return Err(
+                self.error(ErrorKind::Unsupported("channels that only a program configuration tells"))
+            );
+        }
         self.track = Some((info.id, asc));
         Ok(())
     }
@@ -200,5 +206,134 @@ impl mist_core::format::Muxer for Muxer {
 
     fn finish(&mut self, _out: &mut Gather) -> Result<Vec<Patch>, FormatError> {
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mist_core::format::{Demuxed, Demuxer as _, Muxer as _};
+    use mist_core::media::Media;
+    use mist_core::time::Timestamp;
+
+    /// A frame at 44.1 kHz in stereo of so many blocks.
+    fn frame(payload: &[u8], blocks: u8) -> Vec<u8> {
+        let mut f = Adts::build(&Asc::new(2, 44_100, 2), payload.len()).unwrap().to_vec();
+        f[6] |= blocks - 1;
+        f.extend_from_slice(payload);
+        f
+    }
+
+    type Got = (Vec<(i64, Vec<u8>)>, Vec<(u64, ErrorKind)>, Option<FormatError>);
+
+    /// Samples before each packet and its payload, problems, and how it ended; the same in every split.
+    fn run(data: &[u8]) -> Got {
+        let whole = run_in(data, data.len());
+        for step in [1, 2, 7, 188] {
+            assert_eq!(run_in(data, step), whole, "steps of {step}");
+        }
+        whole
+    }
+
+    fn run_in(data: &[u8], step: usize) -> Got {
+        let mut d = FrameDemuxer::new(Frames::default());
+        let mut chunks = data.chunks(step.max(1));
+        let mut at = 0;
+        let (mut got, mut problems) = (Vec::new(), Vec::new());
+        loop {
+            match d.poll() {
+                Ok(Demuxed::Media(Media::Packet(p))) => {
+                    let offset = d.packet_offset().unwrap() as usize;
+                    assert_eq!(&data[offset..offset + p.data.len()], &p.data[..]);
+                    got.push((p.dts.to_rate(44_100), p.data.to_vec()));
+                }
+                Ok(Demuxed::Problem(e)) => problems.push((e.offset, e.kind)),
+                Ok(Demuxed::Need(_)) => match chunks.next() {
+                    Some(c) => {
+                        d.push(at, Bytes::copy_from_slice(c));
+                        at += c.len() as u64;
+                    }
+                    None => d.end(),
+                },
+                Ok(Demuxed::End) => return (got, problems, None),
+                Ok(_) => {}
+                Err(e) => return (got, problems, Some(e)),
+            }
+        }
+    }
+
+    #[test]
+    fn several_blocks_in_a_frame() {
+        // Positions count from the first block and each block has a CRC behind it.
+        let mut two = frame(b"", 2);
+        two[1] &= 0xfe;
+        two.extend_from_slice(&[0, 5, 0xc, 0xc, 1, 2, 3, 0xc, 0xc, 4, 5, 0xc, 0xc]);
+        let len = two.len();
+        two[4] = (len >> 3) as u8;
+        two[5] = ((len & 7) << 5) as u8 | 0x1f;
+        let file = two.repeat(3);
+        let (got, problems, error) = run(&file);
+        let want: Vec<_> =
+            (0..6).map(|i| (i * 1024, if i % 2 == 0 { vec![1, 2, 3] } else { vec![4, 5] })).collect();
+        assert_eq!((got, problems, error), (want, vec![], None));
+        // Without positions they can't be told apart; their time passes.
+        let file = [frame(b"abcdef", 2), frame(b"xyz", 1), frame(b"xyz", 1)].concat();
+        let (got, problems, _) = run(&file);
+        assert_eq!(got, [(2048, b"xyz".to_vec()), (3072, b"xyz".to_vec())]);
+        assert!(matches!(problems[..], [(0, ErrorKind::Unsupported(_))]));
+        // A position outside of the frame.
+        let mut bad = two;
+        bad[7] = 0x7f;
+        let (got, problems, error) = run(&bad.repeat(2));
+        assert_eq!((got.len(), problems.len(), error), (0, 1, None));
+    }
+
+    #[test]
+    fn frames_with_crc_damage_and_cuts() {
+        let mut crc = frame(b"\x12\x34abc", 1);
+        crc[1] &= 0xfe;
+        let plain = frame(b"defg", 1);
+        let file =
+            [&crc[..], &plain, &[0xff, 0xf1, 0x50, 0x55, 0x55], &plain, &plain, &crc, b"TAG", &[0; 125]]
+                .concat();
+        let (got, problems, error) = run(&file);
+        let payloads: Vec<_> = got.iter().map(|(_, p)| &p[..]).collect();
+        assert_eq!(payloads, [&b"abc"[..], b"defg", b"defg", b"defg", b"abc"]);
+        assert!(got.iter().enumerate().all(|(i, (t, _))| *t == i as i64 * 1024));
+        assert_eq!((problems.len(), problems[0].0, error), (1, 23, None));
+        for cut in 0..file.len() {
+            let (got, ..) = run_in(&file[..cut], 1000);
+            assert!(got.len() <= 5, "{cut}");
+        }
+    }
+
+    #[test]
+    fn written_and_read_again() {
+        let asc = Asc::new(2, 44_100, 2);
+        let info = TrackInfo::new(TrackId(5), Codec::Aac, asc.build().unwrap(), asc.params());
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        m.start(&[Arc::new(info.clone())], None, &mut out).unwrap();
+        let payloads = [&b"abc"[..], &[7; 8184], b"", b"x"];
+        let packet = |data: &[u8]| Packet {
+            track: TrackId(5),
+            dts: Timestamp::ZERO,
+            cts: Duration::ZERO,
+            duration: Duration::ZERO,
+            key: true,
+            data: Bytes::copy_from_slice(data),
+        };
+        for p in payloads {
+            m.packet(&packet(p), &mut out).unwrap();
+        }
+        let (got, problems, error) = run(&out.to_vec());
+        assert_eq!((problems.len(), error), (0, None));
+        assert!(got.iter().map(|(_, p)| &p[..]).eq(payloads));
+        // What a header has no room for.
+        assert!(m.packet(&packet(&[0; 8185]), &mut out).is_err());
+        assert!(m.packet(&Packet { track: TrackId(1), ..packet(b"") }, &mut out).is_err());
+        let mut other = asc;
+        other.frame_samples = 960;
+        let info = TrackInfo { init: other.build().unwrap(), ..info };
+        assert!(m.track(&Arc::new(info), &mut out).is_err());
     }
 }

@@ -467,3 +467,119 @@ impl Demuxer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mist_core::format::Demuxer as _;
+
+    const SPS: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xb4, 0x02, 0x80, 0x2d, 0xd0, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00,
+        0x00, 0x18, 0x07, 0x8c, 0x19, 0x50,
+    ];
+    const PPS: &[u8] = &[0x68, 0xee, 0x3c, 0xb0];
+
+    fn stream(units: &[&[u8]]) -> Vec<u8> {
+        units.iter().flat_map(|u| [&[0, 0, 0, 1][..], u].concat()).collect()
+    }
+
+    type Got = (Vec<(i64, bool, Vec<u8>)>, Vec<(u64, ErrorKind)>, Option<ErrorKind>);
+
+    fn run(data: &[u8]) -> Got {
+        let whole = run_in(&mut Demuxer::new(), data, data.len());
+        for step in [1, 2, 7, 188] {
+            assert_eq!(run_in(&mut Demuxer::new(), data, step), whole, "steps of {step}");
+        }
+        whole
+    }
+
+    fn run_in(d: &mut Demuxer, data: &[u8], step: usize) -> Got {
+        let mut at = 0;
+        let (mut got, mut problems) = (Vec::new(), Vec::new());
+        loop {
+            match d.poll() {
+                Ok(Demuxed::Media(Media::Packet(p))) => {
+                    assert!(data[d.packet_offset().unwrap() as usize..].starts_with(&[0, 0]));
+                    got.push((p.dts.as_millis(), p.key, p.data.to_vec()));
+                }
+                Ok(Demuxed::Problem(e)) => problems.push((e.offset, e.kind)),
+                Ok(Demuxed::Need(want)) => {
+                    if let Want::At { offset, .. } = want {
+                        at = offset as usize;
+                    }
+                    let n = step.max(1).min(data.len().saturating_sub(at));
+                    if n == 0 {
+                        d.end();
+                    } else {
+                        d.push(at as u64, Bytes::copy_from_slice(&data[at..at + n]));
+                        at += n;
+                    }
+                }
+                Ok(Demuxed::End) => return (got, problems, None),
+                Ok(_) => {}
+                Err(e) => return (got, problems, Some(e.kind)),
+            }
+        }
+    }
+
+    #[test]
+    fn access_units_without_delimiters() {
+        // Two slices of a picture, then pictures that only frame_num and the low bits of their order tell apart.
+        let idr: &[u8] = &[0x65, 0x88, 0x84, 0x00, 0x11];
+        let p: &[u8] = &[0x41, 0x9a, 0x21, 0x6c, 0x42];
+        let q: &[u8] = &[0x41, 0x9a, 0x42, 0x6c, 0x42];
+        let all = stream(&[&[9, 0x10], SPS, PPS, idr, p, q, q]);
+        let (got, problems, error) = run(&all);
+        assert_eq!((problems.len(), error), (0, None));
+        assert_eq!(got.iter().map(|g| g.1).collect::<Vec<_>>(), [true, false, false, false]);
+        assert!(!got[0].2.windows(2).any(|w| w == [9, 0x10]), "no delimiters in payloads");
+        for cut in 0..all.len() {
+            let (got, _, error) = run_in(&mut Demuxer::new(), &all[..cut], 1000);
+            assert!(got.len() <= 4 && (error.is_none() || got.is_empty()), "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_comes_first_is_left_out() {
+        let slice: &[u8] = &[0x41, 0x9a, 0x21, 0x6c, 0x42];
+        let idr: &[u8] = &[0x65, 0x88, 0x84, 0x00, 0x11];
+        let (got, problems, _) =
+            run(&[&b"\0\0junk"[..], &stream(&[slice, slice, &[9, 0x10], SPS, PPS, idr])].concat());
+        assert_eq!((got.len(), problems.len()), (1, 2), "{problems:?}");
+        assert_eq!(problems[0], (2, ErrorKind::Malformed("bytes before a start code")));
+        assert_eq!(run(b"").2, None);
+        assert_eq!(run(b"nothing of the kind").2, Some(NO_SETS));
+        assert_eq!(run(&stream(&[slice, slice])).2, Some(NO_SETS));
+        assert_eq!(run_in(&mut Demuxer::new(), &vec![0x55; (1 << 20) + 9], 1 << 16).2, Some(NO_SETS));
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let idr: &[u8] = &[0x65, 0x88, 0x84, 0x00, 0x11];
+        let long = [idr, &vec![0x55; limits::PICTURE]].concat();
+        let file = stream(&[SPS, PPS, idr, SPS, &long, SPS, PPS, idr]);
+        let whole = run_in(&mut Demuxer::new(), &file, file.len());
+        assert_eq!(whole, run_in(&mut Demuxer::new(), &file, 1 << 16));
+        assert_eq!(whole.0.len(), 2);
+        assert!(matches!(whole.1[..], [(_, ErrorKind::Limit(_))]), "{:?}", whole.1);
+        let mut many = stream(&[SPS, PPS, idr]);
+        many.extend([0, 0, 1, 12].repeat(limits::UNITS));
+        many.extend(stream(&[SPS, PPS, idr]));
+        let (got, problems, _) = run_in(&mut Demuxer::new(), &many, 1000);
+        assert_eq!((got.len(), problems.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_given_rate_and_seeking_back() {
+        let idr: &[u8] = &[0x65, 0x88, 0x84, 0x00, 0x11];
+        let file = stream(&[SPS, PPS, idr]).repeat(200);
+        let mut d = Demuxer::new().with_rate(10, 1);
+        assert!(d.seek(Timestamp::ZERO).is_err());
+        let (got, ..) = run_in(&mut d, &file, 1000);
+        assert!(got.iter().enumerate().all(|(i, g)| g.0 == i as i64 * 100));
+        let at = d.seek(Timestamp::from_millis(5_550)).unwrap();
+        assert_eq!(at, Timestamp::from_secs(5));
+        let (again, ..) = run_in(&mut d, &file, 1000);
+        assert_eq!(again[..], got[50..]);
+    }
+}

@@ -403,7 +403,7 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
             }
             self.queue.reset(to);
             self.queue.push(data.slice(usize::try_from(skip).unwrap_or(usize::MAX)..));
-            self.state = State::Boundary;
+            self.state = State::Lost { start: to, report: false, quiet: true };
             return;
         }
         if offset != self.queue.offset().saturating_add(self.queue.len() as u64) {

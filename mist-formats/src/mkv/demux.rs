@@ -550,3 +550,33 @@ impl mist_core::format::Demuxer for Demuxer {
         self.nodes = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{FORMATS, fuzzing};
+    use proptest::prelude::*;
+
+    const SEEDS: [&[u8]; 3] = [
+        include_bytes!("../../../fuzz/corpus/demux/mkv-cues"),
+        include_bytes!("../../../fuzz/corpus/demux/mkv-live"),
+        include_bytes!("../../../fuzz/corpus/demux/mkv-laces"),
+    ];
+
+    proptest! {
+        #[test]
+        fn damaged_files(seed in 0usize..3, step in 1u8..80, cut in any::<prop::sample::Index>(),
+                         hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8)) {
+            let mut d = SEEDS[seed].to_vec();
+            for (i, v) in hits {
+                let n = d.len();
+                d[2 + i.index(n - 2)] = v;
+            }
+            d[0] = FORMATS.iter().position(|f| f.id == super::ID).unwrap() as u8;
+            d[1] = step;
+            fuzzing::demux(&d);
+            let gap = 2 + cut.index(d.len() - 2);
+            d.drain(gap..(gap + 7).min(d.len()));
+            fuzzing::demux(&d);
+        }
+    }
+}

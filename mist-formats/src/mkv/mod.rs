@@ -36,6 +36,9 @@ mod encoding;
 mod frames;
 mod headers;
 mod lacing;
+mod mux;
+mod mux_element;
+mod mux_head;
 mod nodes;
 mod reorder;
 mod resync;
@@ -44,6 +47,7 @@ mod seek;
 mod track;
 
 pub use demux::Demuxer;
+pub use mux::Muxer;
 
 /// The registry entry.
 pub static FORMAT: FormatDef = FormatDef {
@@ -52,7 +56,7 @@ pub static FORMAT: FormatDef = FormatDef {
     extensions: &["mkv", "webm", "mka", "mk3d", "mks"],
     probe,
     demuxer: Some(|| Box::new(Demuxer::new())),
-    muxer: None,
+    muxer: Some(|| Box::new(Muxer::new())),
     input: Some(INPUT),
     output: Some(OUTPUT),
 };
@@ -137,6 +141,11 @@ pub mod limits {
     pub const SEEN: usize = 4096;
     /// Entries of Cues that are kept; more are thinned out evenly.
     pub const CUES: usize = 1 << 20;
+    /// Cues that are written; more are thinned out evenly.
+    pub const CUES_WRITTEN: usize = 4096;
+    /// Clusters whose sizes are kept, to be filled in at the end; with more all sizes stay open. At 48 kHz that is after
+    /// two days, at four bytes each.
+    pub const CLUSTERS_WRITTEN: usize = 1 << 18;
     /// Bytes in a row without an element that is known.
     pub const SEARCH: u64 = 1 << 20;
 }

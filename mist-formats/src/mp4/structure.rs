@@ -46,7 +46,10 @@ fn describe(part: &Part) -> Option<String> {
     Some(match &part.kind {
         b"mvhd" | b"mdhd" => {
             let long = part.body.first() == Some(&1);
-            format!("timescale {}", after(if long { 20 } else { 12 })?)
+            let timescale = after(if long { 20 } else { 12 })?;
+            let duration =
+                if long { u64::from(r.u32()?) << 32 | u64::from(r.u32()?) } else { r.u32()?.into() };
+            format!("timescale {timescale} duration {duration}")
         }
         b"tkhd" => {
             let long = part.body.first() == Some(&1);

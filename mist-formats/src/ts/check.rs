@@ -162,6 +162,8 @@ pub struct Checker {
     clocks: Vec<Clock>,
     streams: Vec<Stream>,
     routes: Vec<u8>,
+    /// PIDs that had a clock reference, also before the PMT named them.
+    clocked: Vec<u16>,
 }
 
 /// What a PID is, in the table of routes; streams from [`STREAM`] on.
@@ -189,6 +191,7 @@ impl Checker {
             clocks: Vec::new(),
             streams: Vec::new(),
             routes: vec![NOTHING; 8192],
+            clocked: Vec::new(),
         }
     }
 
@@ -254,7 +257,7 @@ impl Checker {
             let say = |fault, pid| Finding { offset, pid, time: None, fault };
             if !p.has_pmt {
                 found(say(Fault::NoPmt { program: p.number }, p.pmt));
-            } else if p.pcr != NULL_PID && !self.clocks.iter().any(|c| c.pid == p.pcr && c.last.is_some()) {
+            } else if p.pcr != NULL_PID && !self.clocked.contains(&p.pcr) {
                 found(say(Fault::NoPcr, p.pcr));
             }
         }
@@ -278,6 +281,9 @@ impl Checker {
         }
         if p.pid == 0 {
             return self.pat(&p, offset, found);
+        }
+        if p.pcr.is_some() && !self.clocked.contains(&p.pid) && self.clocked.len() < limits::MAX_STREAMS {
+            self.clocked.push(p.pid);
         }
         let route = self.routes.get(usize::from(p.pid)).copied().unwrap_or(NOTHING);
         if route == NOTHING {

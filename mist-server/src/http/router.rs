@@ -20,6 +20,7 @@ use mist_core::registry::Serve;
 use mist_core::select::Selection;
 use mist_core::session::Refusal;
 use mist_core::url::percent_decode;
+use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -325,6 +326,8 @@ impl Router {
         let Some((format, make)) = format.and_then(|f| Some((f, f.muxer?))) else { return not_found() };
         let Some(guard) = self.open(call, false) else { return refused(Refusal::Limit) };
         let view = handle.view();
+        let mut muxer = make();
+        muxer.unpatched();
         let (cursor, tracks_version) = {
             let b = view.borrow();
             let mut c = b.cursor(spec.tracks.iter().copied());
@@ -342,9 +345,10 @@ impl Router {
             selection: Selection::parse(call.req.query),
             codecs: call.output.connector.codecs,
             to: spec.to,
-            muxer: make(),
+            muxer,
             fresh: true,
             finished: false,
+            carried: SmallVec::new(),
             spread: Terms::read(call.req.options).spread,
             tracks_version,
             guard,
