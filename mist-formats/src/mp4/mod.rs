@@ -161,3 +161,41 @@ pub mod limits {
     /// Bytes that nobody needs and that are rather read over than jumped over.
     pub const GAP: u64 = 1 << 20;
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::FORMATS;
+    use crate::fuzzing;
+    use proptest::prelude::*;
+
+    /// The fuzzer's seeds: every kind of file that there is.
+    const SEEDS: [&[u8]; 4] = [
+        include_bytes!("../../../fuzz/corpus/demux/mp4-first"),
+        include_bytes!("../../../fuzz/corpus/demux/mp4-last"),
+        include_bytes!("../../../fuzz/corpus/demux/mp4-fragments"),
+        include_bytes!("../../../fuzz/corpus/demux/mp4-smooth"),
+    ];
+
+    proptest! {
+        #[test]
+        fn damaged_files(seed in prop::sample::select(SEEDS.to_vec()), step in 1u8..80,
+                         hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+                         count in any::<prop::sample::Index>(), value in prop::sample::select(vec![0u32, 1, 8, 1 << 31, u32::MAX]),
+                         cut in any::<prop::sample::Index>()) {
+            let mut d = seed.to_vec();
+            d[0] = FORMATS.iter().position(|f| f.id == super::ID).unwrap() as u8;
+            d[1] = step;
+            for (i, v) in hits {
+                let n = d.len();
+                d[2 + i.index(n - 2)] = v;
+            }
+            fuzzing::demux(&d);
+            let at = 2 + count.index(d.len() - 6);
+            d[at..at + 4].copy_from_slice(&value.to_be_bytes());
+            fuzzing::demux(&d);
+            let gap = 2 + cut.index(d.len() - 2);
+            d.drain(gap..(gap + 5).min(d.len()));
+            fuzzing::demux(&d);
+        }
+    }
+}

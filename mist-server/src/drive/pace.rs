@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The most that wake-ups are spread.
-pub const MAX_SPREAD_MS: u32 = 350;
+pub(super) const MAX_SPREAD_MS: u32 = 350;
 /// How often the load is looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Above this share of all cores wake-ups are spread more, below the other less.

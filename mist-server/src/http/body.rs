@@ -12,6 +12,7 @@ use mist_core::gather::{Gather, Parts};
 use mist_core::media::{Media, TrackId};
 use mist_core::select::Selection;
 use mist_core::time::Timestamp;
+use smallvec::SmallVec;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::IoSlice;
@@ -196,6 +197,8 @@ pub struct Live {
     pub finished: bool,
     /// How long deliveries are gathered, where configured.
     pub spread: Option<std::time::Duration>,
+    /// Tracks that the muxer has taken.
+    pub carried: SmallVec<[TrackId; 4]>,
     /// Changes of the tracks that it knows.
     pub tracks_version: u64,
     /// Counts it.
@@ -304,11 +307,22 @@ impl Live {
                 return Ok(());
             }
             self.fresh = false;
+            self.carried = tracks.iter().map(|t| t.id).collect();
             self.muxer.start(&tracks, None, out)?;
         }
         for m in batch.drain(..) {
             match m {
-                Media::Track(t) => self.muxer.track(&t, out)?,
+                Media::Track(t) => match self.muxer.track(&t, out) {
+                    Ok(()) if self.carried.contains(&t.id) => {}
+                    Ok(()) => self.carried.push(t.id),
+                    // One that comes late is left out of a container that can't begin it now; the others go on. One that
+                    // changed can't go on: the end makes players ask again.
+                    Err(e) if !self.carried.contains(&t.id) => {
+                        debug!(connector = self.connector, stream = %self.handle.name(), "track {}: {e}", t.id);
+                    }
+                    Err(e) => return Err(e),
+                },
+                Media::Packet(p) if !self.carried.contains(&p.track) => {}
                 Media::Packet(p) => {
                     if self.to.is_some_and(|to| p.dts >= to) {
                         self.finish(out);

@@ -20,6 +20,7 @@ use mist_core::registry::Serve;
 use mist_core::select::Selection;
 use mist_core::session::Refusal;
 use mist_core::url::percent_decode;
+use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -347,6 +348,7 @@ impl Router {
             muxer,
             fresh: true,
             finished: false,
+            carried: SmallVec::new(),
             spread: Terms::read(call.req.options).spread,
             tracks_version,
             guard,
