@@ -105,7 +105,7 @@ catalogue! {
         BufferUnderflow = "t-std-underflow", Warning, "The end of a picture or frame comes after its decoding time", "hardware players stutter";
     }
     "MP4" {
-        BoxSize = "box-size", Error, "A box's size doesn't fit its content or its parent", "many players refuse the file";
+        BoxSize = "box-size", Error, "The size of a box (in Matroska: of an element) doesn't fit its content or its parent", "many players refuse the file";
         SampleTable = "sample-table", Error, "Sample tables contradict each other or point outside the file", "samples are lost, or the file is refused";
         LateIndex = "late-index", Info, "moov lies behind the media", "players that read over a network fetch the end first, or the whole file";
         EditList = "edit-list", Info, "An edit list of several parts", "some players start late, shift sound against picture, or cut the end";
@@ -115,7 +115,7 @@ catalogue! {
         Lacing = "lacing", Error, "Lace sizes don't fit their block", "players drop the block";
     }
     "Ogg" {
-        OggHole = "ogg-hole", Error, "Pages are missing", "players skip what was in them";
+        OggHole = "ogg-hole", Error, "Pages are missing or unreadable", "players skip what was in them";
         OggGranule = "ogg-granule", Warning, "A granule position is missing, goes back or doesn't fit", "times and seeking are wrong";
     }
     "HLS" {

@@ -232,7 +232,9 @@ impl Track {
             let late = -p.cts.as_secs_f64();
             say(Sort::PtsBeforeDts, &format!("a picture is due {late:.3} s before its decoding time"));
         }
-        if p.data.is_empty() && matches!(kind, Kind::Video | Kind::Audio) {
+        // Theora repeats a picture so.
+        let repeats = self.info.codec == Codec::Theora;
+        if p.data.is_empty() && matches!(kind, Kind::Video | Kind::Audio) && !repeats {
             say(Sort::EmptyPacket, "a packet without bytes");
         }
         match kind {

@@ -80,6 +80,9 @@ fn differs(path: &str) -> Option<&'static str> {
         | "mp4/getid3-206.126.8.225_2003-11-17-10-43-04_4301.mov"
         | "mp4/mp4parse-bbb_sunflower_QCIF_30fps_h263_noaudio_1f.3gp"
         | "mp4/mutagen-nero-chapters.m4b" => "tracks that are not read: AMR, H.263, ProRes, metadata",
+        "ogg/fzc-chain.ogv" => "a chain, of which ffprobe keeps the first link's tracks",
+        "ogg/fzc-variable-channel.ogg" => "a chain, of which ffprobe counts the links' headers",
+        "ogg/sample-platform-sample1.ogg" => "a packet behind the end of the stream",
         "mp4/fate-mov_neg_first_pts_discard_vorbis.mov" => "ffprobe leaves out what the edit list hides",
         "mp4/mp4parse-sine-3s-xhe-aac-44khz-mono.mp4" => "xHE-AAC, which ffprobe doesn't read",
         _ => return None,

@@ -106,7 +106,7 @@ fn bodies_of_every_kind_read_like_the_file() {
         "/tiny%20chunks.ts" => chunked(s, &data, 7),
         "/close.ts" => send(s, "HTTP/1.0 200 OK\r\n\r\n", &data),
         "/moved" => {
-            send(s, "HTTP/1.1 302 Found\r\nLocation: /else/../length.ts\r\nContent-Length: 0\r\n\r\n", b"")
+            send(s, "HTTP/1.1 302 Found\r\nLocation: /else/../length.ts\r\nContent-Length: 0\r\n\r\n", b"");
         }
         "/hello" => send(s, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &data),
         _ => send(s, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\n", b"gone"),
@@ -128,7 +128,7 @@ fn servers_that_lie_end_with_a_word() {
         "/short" => send(s, "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", &data[..188 * 400]),
         "/negative" => send(s, "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", &data),
         "/chunk" => {
-            send(s, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", &data)
+            send(s, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", &data);
         }
         "/gzip" => send(s, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", &data),
         "/head" => {
