@@ -283,3 +283,27 @@ fn seeking_lands_on_the_packet_at_or_before() {
         d = once;
     }
 }
+
+#[test]
+fn what_lies_beyond_the_end_is_found_missing_however_the_file_is_read() {
+    // A box that reaches farther than is read over, and chunks beyond the end before one that is there.
+    let far = [ftyp(), numbers(&[2 << 20]), b"mdat".to_vec(), vec![7; 3000]].concat();
+    let at = ftyp().len() as u32 + 8;
+    let chunks = [9_000_000, 8_000_000, 7_000_000, 6_000_000, at];
+    let scattered = |chunks: &[u32]| {
+        let count = chunks.len() as u32;
+        let stsz = boxed(b"stsz", &[&numbers(&[0, 3, count])]);
+        let [stts, stsc] = [table(b"stts", 1, &[count, 10]), table(b"stsc", 1, &[1, 1, 1])];
+        let tables = [stts, stsc, stsz, table(b"stco", count, chunks)].concat();
+        [ftyp(), boxed(b"mdat", &[&[7; 30]]), movie(&[&track(1, &[], &[&tables])])].concat()
+    };
+    for (file, packets) in [(far, 0), (scattered(&chunks), 0), (scattered(&chunks[2..]), 1)] {
+        let whole = demux(&file, file.len());
+        assert_eq!(whole.packets.len(), packets);
+        assert!(whole.error.is_some());
+        for step in [1, 7, 1000] {
+            let got = demux(&file, step);
+            assert_eq!((got.packets.len(), &got.error), (packets, &whole.error), "{step}");
+        }
+    }
+}

@@ -49,7 +49,7 @@ pub struct Demuxer {
     state: State,
     /// Offset of the box that is next.
     pos: u64,
-    /// Offset of the first byte that isn't there, once that is known.
+    /// Offset from which on nothing is there: the end, or where something was asked for in vain behind it.
     end: Option<u64>,
     /// Where the driver would go on by itself.
     next_push: u64,
@@ -410,9 +410,9 @@ impl Demuxer {
             Err(None) => {
                 self.missing.get_or_insert(s.offset);
                 self.misses += 1;
-                let end = self.end.unwrap_or(u64::MAX);
+                // Not by where the file ends: what is known of that depends on how it was read.
                 match self.tracks.get_mut(i) {
-                    Some(t) if self.misses <= limits::MISSES => t.skip_missing(end),
+                    Some(t) if self.misses <= limits::MISSES => t.skip_missing(s.offset),
                     _ => return self.finish(),
                 }
                 return Ok(Step::Again);
@@ -455,7 +455,7 @@ impl Demuxer {
         }
         if self.moov.is_none() {
             let kind = if self.known { ErrorKind::Malformed("no moov") } else { ErrorKind::Truncated };
-            return Err(error(self.pos.min(self.end.unwrap_or(self.pos)), "", kind));
+            return Err(error(self.pos, "", kind));
         }
         if let Some(offset) = self.missing {
             return Err(error(offset, "mdat", ErrorKind::Truncated));

@@ -199,12 +199,12 @@ impl Track {
         }
     }
 
-    /// Goes to the first sample of a chunk or run that begins before `end`: the rest is not there.
-    pub(super) fn skip_missing(&mut self, end: u64) {
+    /// Goes to the next chunk that begins before `missing`, or to the next run: what lies there is not in the file.
+    pub(super) fn skip_missing(&mut self, missing: u64) {
         self.head = None;
         if self.walk.peek(&self.cursor).is_some() {
             self.walk.skip_chunk(&mut self.cursor);
-            while self.walk.peek(&self.cursor).is_some_and(|s| s.offset >= end) {
+            while self.walk.peek(&self.cursor).is_some_and(|s| s.offset >= missing) {
                 self.walk.skip_chunk(&mut self.cursor);
             }
         } else if let Some(w) = self.runs.pop_front() {
