@@ -40,9 +40,16 @@ pub fn amf(data: &[u8]) {
     mist_formats::fuzzing::amf(data);
 }
 
-/// Every demuxer, split in every way.
+/// Every demuxer, split in every way, and the checker of transport streams.
 pub fn demux(data: &[u8]) {
     mist_formats::fuzzing::demux(data);
+    let mut checker = mist_formats::ts::check::Checker::new();
+    let mut found = 0;
+    for (i, piece) in data.chunks(500).enumerate() {
+        checker.push(i as u64 * 500, piece, &mut |_| found += 1);
+    }
+    checker.end(&mut |_| found += 1);
+    assert!(found <= data.len(), "no more faults than bytes");
 }
 
 /// Every muxer, read back by its demuxer.
