@@ -124,7 +124,7 @@ const SOURCES: &[&str] = &[
 ];
 
 fn file(path: &str, form: Form, source: &Source) -> PathBuf {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     let webm = source.0.iter().all(|t| {
         matches!(t.codec, Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus | Codec::Vorbis | Codec::WebVtt)
     });
@@ -149,25 +149,30 @@ fn stored(info: &TrackInfo, p: &Packet) -> Vec<u8> {
 fn ffprobe_agrees(path: &str, file: &Path, (tracks, packets): &Source) -> bool {
     let entries = "packet=stream_index,pts_time,flags,data_hash";
     let args = ["-v", "warning", "-show_packets", "-show_data_hash", "sha256", "-show_entries", entries];
-    let args = [&args[..], &["-of", "csv=p=0", file.to_str().unwrap()]].concat();
+    let args = [&args[..], &["-of", "json", file.to_str().unwrap()]].concat();
     let Some(out) = run("ffprobe", &args) else { return false };
     let said = complaints(&out.stderr);
     assert!(out.status.success() && said.is_empty(), "{path}: {said}");
-    let rows: Vec<Vec<String>> =
-        text(&out.stdout).lines().map(|l| l.split(',').map(str::to_owned).collect()).collect();
+    let probe: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let time = |r: &serde_json::Value| r["pts_time"].as_str().unwrap().parse::<f64>().unwrap();
+    let rows = probe["packets"].as_array().unwrap();
     // Times before zero move all.
     let first = packets.iter().map(Packet::pts).min().unwrap().as_secs_f64();
-    let probed = rows.iter().map(|r| r[1].parse::<f64>().unwrap()).fold(f64::INFINITY, f64::min);
+    let probed = rows.iter().map(time).fold(f64::INFINITY, f64::min);
     for (i, info) in tracks.iter().enumerate() {
-        let rows: Vec<_> = rows.iter().filter(|r| r[0] == i.to_string()).collect();
+        let rows: Vec<_> = rows.iter().filter(|r| r["stream_index"] == i).collect();
         let ours: Vec<_> = packets.iter().filter(|p| p.track == info.id).collect();
         assert_eq!(rows.len(), ours.len(), "{path} {info:?}");
         for (r, p) in rows.iter().zip(ours) {
             let at = format!("{path} {info:?} {p:?} {r:?}");
-            let off = (r[1].parse::<f64>().unwrap() - probed) - (p.pts().as_secs_f64() - first);
+            let off = (time(r) - probed) - (p.pts().as_secs_f64() - first);
             assert!(off.abs() < 0.000_06, "{at}: {off}");
-            assert_eq!(r[2].starts_with('K'), p.key || info.codec.kind() != Kind::Video, "{at}");
-            assert_eq!(r[3], format!("SHA256:{}", sha256(&stored(info, p))), "{at}");
+            assert_eq!(
+                r["flags"].as_str().unwrap().starts_with('K'),
+                p.key || info.codec.kind() != Kind::Video,
+                "{at}"
+            );
+            assert_eq!(r["data_hash"], format!("SHA256:{}", sha256(&stored(info, p))), "{at}");
         }
     }
     true

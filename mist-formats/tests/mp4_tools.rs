@@ -148,7 +148,7 @@ fn ffprobe(file: &Path, more: &[&str]) -> Option<Value> {
 
 #[test]
 fn ffprobe_finds_the_same_packets() {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     for path in SOURCES {
         let Some(s) = source(path) else { continue };
         if s.packets.is_empty() {
@@ -219,7 +219,7 @@ fn gstreamer(file: &Path, pad: &str) -> Option<Vec<(usize, Option<i64>)>> {
 
 #[test]
 fn gstreamer_finds_the_same_packets() {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     for (path, pads) in [
         ("media/bframes.flv", &["video_0", "audio_0"][..]),
         ("media/h264-opus.ts", &["video_0", "audio_0"]),
@@ -251,7 +251,7 @@ fn gstreamer_finds_the_same_packets() {
 
 #[test]
 fn mediainfo_understands_the_descriptions() {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     for (path, formats) in [
         ("media/bframes.flv", ["AVC", "AAC"]),
         ("media/hevc-eac3.ts", ["HEVC", "E-AC-3"]),
@@ -289,7 +289,7 @@ fn mediainfo_understands_the_descriptions() {
 #[test]
 fn what_the_container_says_of_pictures_is_kept() {
     let Some(mut s) = source("media/video-only.flv") else { return };
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     let colour = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: true };
     for rotation in [0, 90, 180, 270] {
         let visual = Visual { sar: (4, 3), colour: Some(colour), rotation };

@@ -83,7 +83,7 @@ fn mux(tracks: &[Arc<TrackInfo>], packets: &[Packet], live: bool) -> Vec<u8> {
 
 /// Each source written as a file, live, and live from the middle on; with its name.
 fn written() -> Vec<(PathBuf, Vec<Arc<TrackInfo>>, Vec<Packet>)> {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     let mut files = Vec::new();
     for path in SOURCES {
         let Some((tracks, packets)) = source(path) else { continue };
@@ -233,7 +233,7 @@ fn gstreamer_reads_to_the_end() {
 /// Plays in a real browser: it decodes to the end and finds the right length.
 #[test]
 fn chromium_plays() {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     for (file, tracks, packets) in written() {
         let name = file.file_name().unwrap().to_str().unwrap();
         // Its builds have no Speex, and the newest no Theora.

@@ -69,7 +69,7 @@ fn source(path: &str) -> Option<(Vec<Arc<TrackInfo>>, Vec<Packet>)> {
 
 #[test]
 fn ffmpeg_reads_the_same_packets_without_a_warning() {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let dir = common::folder();
     for path in [
         "media/bframes.flv",
         "media/enhanced-hevc-aac.flv",

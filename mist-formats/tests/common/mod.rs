@@ -19,6 +19,14 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// A folder for the files of the running test alone: tests run at the same time.
+pub(crate) fn folder() -> PathBuf {
+    let test = std::thread::current().name().unwrap_or("main").replace("::", "-");
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME")).join(test);
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
 /// The corpus beside the workspace; prints that it is not there and gives `None` otherwise.
 pub(crate) fn corpus() -> Option<PathBuf> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
