@@ -94,10 +94,10 @@ fn mp4(c: &mut Criterion) {
     let mut g = c.benchmark_group("mp4 mux");
     g.throughput(Throughput::Bytes(file.len() as u64));
     g.bench_function("file", |b| {
-        b.iter(|| mux(&tracks, Some(&index), &packets, |out| _ = black_box(out.len())))
+        b.iter(|| mux(&tracks, Some(&index), &packets, |out| _ = black_box(out.len())));
     });
     g.bench_function("fragments", |b| {
-        b.iter(|| mux(&tracks, None, &packets, |out| _ = black_box(out.len())))
+        b.iter(|| mux(&tracks, None, &packets, |out| _ = black_box(out.len())));
     });
     let Some(demuxer) = FORMAT.demuxer else { return };
     let remux = |written: &mut Vec<u8>| {

@@ -79,15 +79,15 @@ fn check(t: &Truth, got: &Demux) -> Result<(), String> {
         if Some(info.codec) != codec(s["codec"].as_str().unwrap()) {
             return fail(format!("{}", s["codec"]));
         }
-        if let Some(w) = s["width"].as_u64() {
-            if info.size() != (w as u32, s["height"].as_u64().unwrap() as u32) {
-                return fail(format!("size {w} {}", s["height"]));
-            }
+        if let Some(w) = s["width"].as_u64()
+            && info.size() != (w as u32, s["height"].as_u64().unwrap() as u32)
+        {
+            return fail(format!("size {w} {}", s["height"]));
         }
-        if let Some(r) = s["sample_rate"].as_u64() {
-            if (u64::from(info.rate()), Some(u64::from(info.channels()))) != (r, s["channels"].as_u64()) {
-                return fail(format!("rate {r} channels {}", s["channels"]));
-            }
+        if let Some(r) = s["sample_rate"].as_u64()
+            && (u64::from(info.rate()), Some(u64::from(info.channels()))) != (r, s["channels"].as_u64())
+        {
+            return fail(format!("rate {r} channels {}", s["channels"]));
         }
         let want = s["language"].as_str().and_then(Lang::new).map(lang::canonical);
         if info.lang.map(lang::canonical) != want {

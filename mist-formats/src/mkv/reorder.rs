@@ -265,7 +265,7 @@ mod tests {
         let mut out = Vec::new();
         for (i, ms) in pts.iter().enumerate() {
             r.push(frame(*ms, keys.contains(&i)), &mut |f, dts| {
-                out.push((f.pts.as_millis(), dts.as_millis()))
+                out.push((f.pts.as_millis(), dts.as_millis()));
             });
             assert!(r.held.len() <= LOOK_AHEAD && r.latest.len() <= MAX_DEPTH);
         }

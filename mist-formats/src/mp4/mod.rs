@@ -3,8 +3,8 @@
 //! and FLAC bindings, ETSI TS 102 366 annex F (AC-3), 3GPP TS 26.245 (`tx3g`), Apple's *QuickTime File Format* and
 //! Microsoft's *Protected Interoperable File Format* 1.1 (Smooth Streaming).
 //!
-//! - [`boxes`]: one file a box or tight family; folders are boxes that hold boxes.
-//! - [`codecs`]: sample entries and object types by codec.
+//! - `boxes`: one file a box or tight family; folders are boxes that hold boxes.
+//! - `codecs`: sample entries and object types by codec.
 //! - [`Demuxer`]: reading; the sample tables stay as they lie in the file.
 //! - [`mux`]: writing, from sample entries to whole files and fragments.
 

@@ -373,7 +373,7 @@ impl Demuxer {
         let end = self.lines.offset();
         match self.flavour {
             Flavour::Srt if self.cues.is_empty() && self.content => {
-                self.fail(0, "", ErrorKind::Malformed("no cue"))
+                self.fail(0, "", ErrorKind::Malformed("no cue"));
             }
             Flavour::Vtt if self.block.head == Head::Start => self.fail(end, "", ErrorKind::Truncated),
             _ => {}
