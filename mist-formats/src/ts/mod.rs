@@ -28,6 +28,7 @@ use mist_core::time::Timestamp;
 use std::collections::VecDeque;
 
 mod audio;
+mod buffers;
 pub mod check;
 pub mod demux;
 mod elementary;
