@@ -107,9 +107,26 @@ pub(super) fn carried(query: &str) -> String {
     out
 }
 
-/// What players are told for a bit rate of the media: segments have tables, heads and stuffing too.
-pub(super) fn with_overhead(bits: u64) -> u64 {
-    bits.saturating_add(bits / 16).saturating_add(20_000)
+/// Bits that a frame costs beside its payload: a PES head, and the half of a packet that is stuffing.
+const FRAME_OVERHEAD: u64 = (20 + 92) * 8;
+/// Bits a second of PAT and PMT, ten times a second.
+const TABLES_OVERHEAD: u64 = 10 * 2 * 188 * 8;
+/// Frames of sound a second, where they are short (1024 samples at 48 kHz).
+const SOUND_FRAMES: u64 = 47;
+
+/// What players are told for a bit rate of a variant's media: segments have tables, heads and stuffing too. RFC 8216
+/// §4.3.4.2 wants no segment above it, and it is the small streams that the overhead counts in.
+pub(super) fn with_overhead(v: &Variant, bits: u64) -> u64 {
+    let pictures = match (v.size, v.fpks) {
+        ((0, 0), 0) => 0,
+        (_, 0) => 30,
+        (_, fpks) => u64::from(fpks).div_ceil(1000),
+    };
+    let lists = 1 + u64::from(!v.group.is_empty());
+    let sounds = (v.tracks.len() as u64 + lists - 1).saturating_sub(u64::from(pictures > 0));
+    bits.saturating_add(bits / 32)
+        .saturating_add(lists * TABLES_OVERHEAD)
+        .saturating_add((pictures + sounds * SOUND_FRAMES) * FRAME_OVERHEAD)
 }
 
 /// Whether a segment has nothing of these tracks: it was cut while they were silent.
@@ -204,8 +221,8 @@ pub(super) fn multivariant(renditions: &[Rendition<'_>], variants: &[Variant], q
         text.put(",URI=\"").ids(&[r.track]).put("/index.m3u8").put(query).put("\"\n");
     }
     for v in variants {
-        text.put("#EXT-X-STREAM-INF:BANDWIDTH=").number(with_overhead(v.peak.max(v.average)));
-        text.put(",AVERAGE-BANDWIDTH=").number(with_overhead(v.average));
+        text.put("#EXT-X-STREAM-INF:BANDWIDTH=").number(with_overhead(v, v.peak.max(v.average)));
+        text.put(",AVERAGE-BANDWIDTH=").number(with_overhead(v, v.average));
         if !v.codecs.is_empty() {
             text.put(",CODECS=\"").put(&v.codecs).put("\"");
         }

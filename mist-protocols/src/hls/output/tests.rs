@@ -90,7 +90,7 @@ fn a_live_streams_playlists() {
     assert_eq!(
         p.text("index.m3u8", "tkn=a1&video=h264"),
         "#EXTM3U\n#EXT-X-VERSION:3\n\
-         #EXT-X-STREAM-INF:BANDWIDTH=2281000,AVERAGE-BANDWIDTH=2281000,CODECS=\"avc1.42c01f,mp4a.40.2\",\
+         #EXT-X-STREAM-INF:BANDWIDTH=2289092,AVERAGE-BANDWIDTH=2289092,CODECS=\"avc1.42c01f,mp4a.40.2\",\
          RESOLUTION=1280x720,FRAME-RATE=25.000\n\
          1_2/index.m3u8?tkn=a1\n"
     );
