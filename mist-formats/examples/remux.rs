@@ -1,16 +1,20 @@
 //! Any container to any other: `remux INPUT OUTPUT`. What this shows: a third party needs nothing but bytes and a loop.
-//!
-//! To keep it short, files lie in memory as a whole, and a track has one description from start to end. As all packets
-//! are known before the first is written, formats that can put an index in front do.
+//! The input lies in memory as a whole; all packets are known before the first is written, for formats with an index in front.
 
-#![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "I/O is left to the user")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "I/O is left to the user"
+)]
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use mist_core::format::{Demuxed, Index, IndexEntry, Want};
 use mist_core::gather::Gather;
 use mist_core::media::{Media, Packet, TrackId};
 use mist_core::registry::{choose, probe};
 use mist_formats::FORMATS;
+use std::io::{Seek, SeekFrom, Write};
 use std::{collections::BTreeMap, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,9 +55,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     muxer.start(&tracks, Some(&index), &mut out)?;
     index.interleaved().try_for_each(|(track, n)| muxer.packet(&lists[track][n], &mut out))?;
     let patches = muxer.finish(&mut out)?;
-    let mut file = out.to_vec();
+    let mut file = std::fs::File::create(output)?;
+    std::io::copy(&mut out.reader(), &mut std::io::BufWriter::with_capacity(1 << 20, &file))?;
     for p in patches {
-        file[p.offset as usize..][..p.data.len()].copy_from_slice(&p.data);
+        file.seek(SeekFrom::Start(p.offset))?;
+        file.write_all(&p.data)?;
     }
-    Ok(std::fs::write(output, file)?)
+    Ok(())
 }
