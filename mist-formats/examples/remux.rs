@@ -1,12 +1,7 @@
 //! Any container to any other: `remux INPUT OUTPUT`. What this shows: a third party needs nothing but bytes and a loop.
 //! The input lies in memory as a whole; all packets are known before the first is written, for formats with an index in front.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::print_stderr,
-    reason = "I/O is left to the user"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stderr, reason = "I/O is ours")]
 
 use bytes::{Buf, Bytes};
 use mist_core::format::{Demuxed, Index, IndexEntry, Want};
@@ -46,7 +41,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => {}
         }
     }
-
     let tracks = choose(to.output.ok_or("no output")?.codecs, &tracks.into_values().collect::<Vec<_>>());
     let lists: Vec<_> = tracks.iter().map(|t| packets.remove(&t.id).unwrap_or_default()).collect();
     let entries = lists.iter().map(|l| l.iter().map(IndexEntry::from).collect());
