@@ -525,12 +525,12 @@ mod tests {
         let over = Overrides {
             port: Some(1),
             debug: Some(9),
-            accesslog: Some("/tmp/a".into()),
+            accesslog: Some("/var/log/a".into()),
             ..Overrides::default()
         };
         let doc = json!({"config": {"debug": 4, "accesslog": "LOG", "controller": {"port": "4343", "interface": "::1"}}});
         let c = Config::new(doc.clone(), over);
-        assert_eq!((c.controller().port, c.debug(), c.accesslog()), (1, 9, "/tmp/a"));
+        assert_eq!((c.controller().port, c.debug(), c.accesslog()), (1, 9, "/var/log/a"));
         assert_eq!(c.controller().interface, "::1");
         let c = config(doc);
         assert_eq!((c.controller().port, c.debug(), c.accesslog()), (4343, 4, "LOG"));

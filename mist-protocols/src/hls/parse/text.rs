@@ -299,7 +299,7 @@ mod tests {
             ("https://h/a/b", "//k/c", "https://k/c"),
             ("http://h/a/b", "?q", "http://h/a/b?q"),
             ("http://h/a/b", "https://k/c", "https://k/c"),
-            ("/tmp/x/l.m3u8", "s 1.ts", "/tmp/x/s 1.ts"),
+            ("/media/x/l.m3u8", "s 1.ts", "/media/x/s 1.ts"),
             ("l.m3u8", "a/s.ts?v=1", "a/s.ts"),
             ("x/l.m3u8", "/s.ts", "/s.ts"),
         ] {
