@@ -149,11 +149,7 @@ fn run(args: &Args) -> io::Result<Verdict> {
         }
         Ok(Input::Dialogue(protocol, sources)) => {
             analysis.begin(protocol)?;
-            let mut failed = None;
-            for (i, mut s) in (0..).zip(sources) {
-                failed = failed.or(dialogue::run(protocol, i, &mut s, &mut analysis)?.err());
-            }
-            failed
+            dialogue::run(protocol, sources, &mut analysis)?
         }
         Err(why) => Some(why),
     };
