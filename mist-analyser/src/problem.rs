@@ -131,6 +131,7 @@ catalogue! {
         HlsSegmentStart = "hls-segment-start", Warning, "The video of a segment doesn't begin with a keyframe", "seeking and switching variants show garbage or a pause there";
         HlsVariants = "hls-variants", Warning, "Segments of variants don't begin and end together", "switching repeats or skips something";
         HlsBandwidth = "hls-bandwidth", Warning, "Segments need more bits a second than BANDWIDTH promises", "players choose a variant that their network can't carry, and stall";
+        HlsKey = "hls-key", Error, "A key can't be fetched, has the wrong length, or doesn't decrypt its segment", "players show nothing of it";
         HlsStall = "hls-stall", Error, "A live playlist got no new segment for more than three target durations", "players run empty";
     }
 }
