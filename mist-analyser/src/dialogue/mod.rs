@@ -1,8 +1,9 @@
 //! Recorded dialogues: the raw TCP bytes of one direction, or of both in two files.
 //!
-//! RTMP is read to its media. Of RTSP the messages and the interleaved packets are listed and counted; their media isn't put
+//! RTMP and DTSC are read to their media. Of RTSP the messages and the interleaved packets are listed and counted; their media isn't put
 //! together.
 
+mod dtsc;
 mod rtmp;
 mod rtsp;
 
@@ -12,7 +13,9 @@ use mist_core::format::Node;
 use std::io::{self, Write};
 
 /// Protocols whose dialogues are read, by the ids of `--format`.
-pub(crate) const PROTOCOLS: &[&str] = &["RTMP", "RTSP"];
+pub(crate) const PROTOCOLS: &[&str] = &["RTMP", "RTSP", "DTSC"];
+
+pub(crate) use dtsc::begins_with_command;
 
 /// Reads a dialogue's directions, one after the other. Gives the reason if one can't be read.
 pub(crate) fn run<W: Write>(
@@ -24,6 +27,7 @@ pub(crate) fn run<W: Write>(
     for (index, mut source) in (0..).zip(sources) {
         let done = match protocol {
             "RTMP" => rtmp::Rtmp::new(index).run(&mut source, analysis)?,
+            "DTSC" => dtsc::Dtsc::new(index).run(&mut source, analysis)?,
             _ => rtsp::Rtsp::new(index).run(&mut source, analysis)?,
         };
         failed = failed.or(done.err());
