@@ -146,7 +146,7 @@ mod tests {
         r.push(&[&[1, 3][..], &frame[..90]].concat(), false, 7).unwrap();
         r.push(&[&[3, 3][..], &frame[90..100]].concat(), false, 7).unwrap();
         r.push(&[&[3, 3][..], &frame[100..]].concat(), true, 7).unwrap();
-        assert_eq!(r.take(), [(7, frame.clone())]);
+        assert_eq!(r.take(), [(7, frame)]);
         assert!(r.push(&[3, 3, 1], true, 8).is_err());
     }
 }

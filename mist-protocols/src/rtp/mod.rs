@@ -135,8 +135,10 @@ pub struct Format {
 
 /// Why a packet can't be read. The track goes on with the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("RTP packet{}: {error}", SequenceText(*sequence))]
+#[error("byte {offset}: RTP packet{}: {error}", SequenceText(*sequence))]
 pub struct RtpError {
+    /// Where the packet lies in its source, as it was given.
+    pub offset: u64,
     /// Its sequence number, where it has one.
     pub sequence: Option<u16>,
     /// The broken rule.

@@ -13,7 +13,7 @@ pub struct Order {
     window: usize,
     next: Option<u16>,
     /// In order; all lie ahead of `next`.
-    held: VecDeque<Packet>,
+    held: VecDeque<(Packet, u64)>,
     /// What would follow a packet that doesn't fit.
     elsewhere: Option<u16>,
 }
@@ -23,6 +23,8 @@ pub struct Order {
 pub struct Ordered {
     /// The packet.
     pub packet: Packet,
+    /// Where it lies in its source, as it was given.
+    pub offset: u64,
     /// Packets that are missing right before it.
     pub lost: u16,
     /// It doesn't continue what was before: the sender counts anew.
@@ -35,11 +37,11 @@ impl Order {
         Self { window: window.min(limits::REORDER), next: None, held: VecDeque::new(), elsewhere: None }
     }
 
-    /// Takes a packet and gives those whose turn it is.
-    pub fn push(&mut self, p: Packet, give: &mut impl FnMut(Ordered)) {
+    /// Takes a packet, which lies at `offset` of its source, and gives those whose turn it is.
+    pub fn push(&mut self, p: Packet, offset: u64, give: &mut impl FnMut(Ordered)) {
         let Some(next) = self.next else {
             self.next = Some(p.sequence.wrapping_add(1));
-            return give(Ordered { packet: p, lost: 0, restarted: false });
+            return give(Ordered { packet: p, offset, lost: 0, restarted: false });
         };
         let ahead = p.sequence.wrapping_sub(next);
         if ahead >= limits::DROPOUT {
@@ -51,15 +53,15 @@ impl Order {
             self.flush(give);
             self.elsewhere = None;
             self.next = Some(p.sequence.wrapping_add(1));
-            return give(Ordered { packet: p, lost: 0, restarted: true });
+            return give(Ordered { packet: p, offset, lost: 0, restarted: true });
         }
         self.elsewhere = None;
         let distance = |s: u16| s.wrapping_sub(next);
-        let at = self.held.partition_point(|h| distance(h.sequence) < ahead);
-        if self.held.get(at).is_some_and(|h| h.sequence == p.sequence) {
+        let at = self.held.partition_point(|h| distance(h.0.sequence) < ahead);
+        if self.held.get(at).is_some_and(|h| h.0.sequence == p.sequence) {
             return;
         }
-        self.held.insert(at, p);
+        self.held.insert(at, (p, offset));
         self.drain(self.window, give);
     }
 
@@ -71,13 +73,13 @@ impl Order {
     /// Gives what continues, and the first ones while more than `keep` wait.
     fn drain(&mut self, keep: usize, give: &mut impl FnMut(Ordered)) {
         while let (Some(next), Some(first)) = (self.next, self.held.front()) {
-            let lost = first.sequence.wrapping_sub(next);
+            let lost = first.0.sequence.wrapping_sub(next);
             if lost > 0 && self.held.len() <= keep {
                 return;
             }
-            let Some(packet) = self.held.pop_front() else { return };
+            let Some((packet, offset)) = self.held.pop_front() else { return };
             self.next = Some(packet.sequence.wrapping_add(1));
-            give(Ordered { packet, lost, restarted: false });
+            give(Ordered { packet, offset, lost, restarted: false });
         }
     }
 }
@@ -101,7 +103,7 @@ mod tests {
                 ssrc: 0,
                 payload: Bytes::new(),
             };
-            order.push(p, &mut give);
+            order.push(p, 0, &mut give);
             assert!(order.held.len() <= window);
         }
         order.flush(&mut give);

@@ -36,6 +36,8 @@ pub enum Received {
         packets: u16,
         /// Time of the packet behind the hole.
         at: Timestamp,
+        /// Where that lies in its source, as it was given.
+        offset: u64,
     },
     /// A packet that can't be read was passed over.
     Problem(RtpError),
@@ -93,17 +95,17 @@ impl Receiver {
         }
     }
 
-    /// A packet.
-    pub fn push(&mut self, data: &Bytes, line: &mut Timeline) {
+    /// A packet. `offset` is where it lies in its source, for those who are told of trouble.
+    pub fn push(&mut self, data: &Bytes, offset: u64, line: &mut Timeline) {
         match Packet::parse(data) {
             Ok(p) => {
                 let mut ready = Vec::new();
-                self.order.push(p, &mut |o| ready.push(o));
+                self.order.push(p, offset, &mut |o| ready.push(o));
                 for o in ready {
                     self.ordered(o, line);
                 }
             }
-            Err(error) => self.problem(None, error),
+            Err(error) => self.problem(offset, None, error),
         }
     }
 
@@ -116,7 +118,7 @@ impl Receiver {
         }
         let mut out = Out::default();
         self.depacketizer.end(&mut out);
-        self.give(out, None);
+        self.give(out, 0, None);
         self.flush();
     }
 
@@ -125,30 +127,38 @@ impl Receiver {
         self.out.pop_front()
     }
 
-    fn problem(&mut self, sequence: Option<u16>, error: CodecError) {
-        self.out.push_back(Received::Problem(RtpError { sequence, error }));
+    fn problem(&mut self, offset: u64, sequence: Option<u16>, error: CodecError) {
+        self.out.push_back(Received::Problem(RtpError { offset, sequence, error }));
     }
 
     fn ordered(&mut self, o: Ordered, line: &mut Timeline) {
         let p = o.packet;
         let mut lost = o.lost > 0;
-        if o.restarted || self.ssrc.replace(p.ssrc).is_some_and(|s| s != p.ssrc) {
+        let another = self.ssrc.replace(p.ssrc).is_some_and(|s| s != p.ssrc);
+        if another || o.restarted {
             lost = true;
-            if self.ssrc != Some(p.ssrc) || o.restarted {
-                let mut out = Out::default();
-                self.depacketizer.end(&mut out);
-                self.give(out, None);
-            }
+            let mut out = Out::default();
+            self.depacketizer.end(&mut out);
+            self.give(out, o.offset, None);
+        }
+        if another {
             self.clock.restart();
+        } else if o.restarted {
+            self.problem(o.offset, Some(p.sequence), CodecError::malformed("sequence number jumps"));
         }
         let time = self.clock.unwrap(p.timestamp, line);
         if o.lost > 0 {
-            self.out.push_back(Received::Lost { packets: o.lost, at: self.clock.time(time) });
+            self.out.push_back(Received::Lost {
+                packets: o.lost,
+                at: self.clock.time(time),
+                offset: o.offset,
+            });
         }
         if p.payload_type != self.format.payload_type {
             // Comfort noise and telephone events come between, and are none of our business.
             if !std::mem::replace(&mut self.mismatched, true) {
                 self.problem(
+                    o.offset,
                     Some(p.sequence),
                     CodecError::unsupported("payload type that the description hasn't"),
                 );
@@ -157,14 +167,14 @@ impl Receiver {
         }
         let mut out = Out::default();
         let done = self.depacketizer.push(&p.payload, p.marker, time, lost, &mut out);
-        self.give(out, Some(p.sequence));
+        self.give(out, o.offset, Some(p.sequence));
         if let Err(e) = done {
-            self.problem(Some(p.sequence), e);
+            self.problem(o.offset, Some(p.sequence), e);
         }
     }
 
     /// Hands on frames as packets of a described track.
-    fn give(&mut self, out: Out, sequence: Option<u16>) {
+    fn give(&mut self, out: Out, offset: u64, sequence: Option<u16>) {
         if let Some(init) = out.init {
             self.format.init = init;
         }
@@ -174,7 +184,11 @@ impl Receiver {
                 Some(info) if self.track.as_ref() != Some(&info) => self.announce(info),
                 None if self.track.is_none() => {
                     if !std::mem::replace(&mut self.undescribed, true) {
-                        self.problem(sequence, CodecError::truncated("media before its parameter sets"));
+                        self.problem(
+                            offset,
+                            sequence,
+                            CodecError::truncated("media before its parameter sets"),
+                        );
                     }
                     continue;
                 }
@@ -191,7 +205,7 @@ impl Receiver {
                 _ => Duration::ZERO,
             };
             let (id, queue) = (self.id, &mut self.out);
-            let frame = Frame { pts, duration, key, data, offset: 0 };
+            let frame = Frame { pts, duration, key, data, offset };
             self.reorder.push(frame, &mut |f, dts| queue.push_back(packet(id, f, dts)));
         }
     }
@@ -266,8 +280,7 @@ impl Receiver {
                 Params::Video { width, height, fpks }
             }
             // Elsewhere the description knows nothing better.
-            (Some(p), _) => p,
-            (None, p) => p,
+            (Some(p), _) | (None, p) => p,
         };
         Arc::new(TrackInfo::new(self.id, codec, init.clone(), params))
     }
