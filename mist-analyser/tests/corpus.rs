@@ -291,7 +291,7 @@ fn playlists_of_the_corpus_are_followed() {
         let v = json(&out.out);
         let packets: u64 =
             v["tracks"].as_array().unwrap().iter().map(|t| t["packets"].as_u64().unwrap()).sum();
-        let encrypted = text.contains("EXT-X-KEY:METHOD=AES");
+        let encrypted = text.contains("EXT-X-KEY:METHOD=AES-128,URI=\"https:");
         assert!(
             packets > 0 || encrypted || v["problem_counts"]["unsupported"] != Value::Null,
             "{path:?}: {v}"
