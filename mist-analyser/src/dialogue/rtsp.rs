@@ -415,11 +415,12 @@ fn of_codec(error: CodecError, offset: u64, track: TrackId) -> Problem {
 
 /// Hands on what a receiver has.
 fn drain<W: Write>(r: &mut Receiver, id: TrackId, analysis: &mut Analysis<W>) -> io::Result<ControlFlow<()>> {
-    while let Some(found) = r.poll() {
+    let mut flow = ControlFlow::Continue(());
+    while flow.is_continue()
+        && let Some(found) = r.poll()
+    {
         match found {
-            Received::Media(media) if analysis.take(Demuxed::Media(media), None)?.is_break() => {
-                return Ok(ControlFlow::Break(()));
-            }
+            Received::Media(media) => flow = analysis.take(Demuxed::Media(media), None)?,
             Received::Lost { packets, at, offset } => {
                 let what = format!("{packets} packets are missing");
                 analysis.problem(Problem::new(Sort::RtpLoss, &what).at(Some(offset)).on(id, Some(at)))?;
@@ -428,5 +429,5 @@ fn drain<W: Write>(r: &mut Receiver, id: TrackId, analysis: &mut Analysis<W>) ->
             _ => {}
         }
     }
-    Ok(ControlFlow::Continue(()))
+    Ok(flow)
 }
