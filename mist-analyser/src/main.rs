@@ -11,7 +11,6 @@ mod dialogue;
 mod guess;
 mod hls;
 mod http;
-mod id3;
 mod json;
 mod problem;
 mod progress;
@@ -19,6 +18,7 @@ mod report;
 mod source;
 mod structure;
 mod track;
+mod unknown;
 
 use analysis::{Analysis, Selection};
 use chart::Chart;
@@ -149,11 +149,7 @@ fn run(args: &Args) -> io::Result<Verdict> {
         }
         Ok(Input::Dialogue(protocol, sources)) => {
             analysis.begin(protocol)?;
-            let mut failed = None;
-            for (i, mut s) in (0..).zip(sources) {
-                failed = failed.or(dialogue::run(protocol, i, &mut s, &mut analysis)?.err());
-            }
-            failed
+            dialogue::run(protocol, sources, &mut analysis)?
         }
         Err(why) => Some(why),
     };
@@ -256,14 +252,6 @@ fn open(args: &Args) -> Result<Input, String> {
         let all = source.all(mist_protocols::hls::parse::limits::MAX_BYTES).map_err(text)?;
         return Ok(Input::Playlist(url, all));
     }
-    let format = probe(FORMATS, &head).ok_or_else(|| unknown(&head))?;
+    let format = probe(FORMATS, &head).ok_or_else(|| unknown::describe(&head))?;
     Ok(Input::Container(source, format))
-}
-
-/// What is said of a source that no format claims: how it begins tells at once what it is instead, such as the message
-/// of a server that has refused.
-fn unknown(head: &[u8]) -> String {
-    const SHOWN: usize = 48;
-    let start = head.get(..SHOWN).unwrap_or(head).escape_ascii();
-    format!("not a known format; it begins with \"{start}\"")
 }

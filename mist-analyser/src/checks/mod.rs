@@ -1,12 +1,17 @@
 //! Checks of a container beside its demuxer.
 
-use crate::id3;
+mod id3;
+mod mp4;
+mod wav;
+
 use crate::problem::{Problem, Sort};
 use mist_core::format::Node;
 use mist_core::media::TrackId;
 use mist_core::time::Duration;
 use mist_formats::ts::check::{Checker, Fault, Finding};
+use mp4::Mp4;
 use std::io;
+use wav::Wav;
 
 /// What is checked of this container.
 pub(crate) enum Checks {
@@ -16,6 +21,8 @@ pub(crate) enum Checks {
     Mkv(Mkv),
     /// By its boxes.
     Mp4(Mp4),
+    /// By its chunks.
+    Wav(Wav),
     /// By the tags in front of it; whether they were looked at.
     Tagged(bool),
 }
@@ -30,18 +37,6 @@ pub(crate) struct Mkv {
     ticks: f64,
 }
 
-/// What was seen of an MP4 file.
-#[derive(Debug, Default)]
-pub(crate) struct Mp4 {
-    /// Media came before `moov`.
-    media: bool,
-    moov: bool,
-    /// There are fragments, which the movie's duration leaves out.
-    fragmented: bool,
-    duration: Option<Duration>,
-    found: Vec<Problem>,
-}
-
 impl Checks {
     /// For a format.
     pub(crate) fn of(format: &str) -> Self {
@@ -49,6 +44,7 @@ impl Checks {
             "TS" => Self::Ts(Box::default()),
             "MKV" => Self::Mkv(Mkv::default()),
             "MP4" => Self::Mp4(Mp4::default()),
+            "WAV" => Self::Wav(Wav::default()),
             "MP3" | "ADTS" => Self::Tagged(false),
             _ => Self::Nothing,
         }
@@ -98,10 +94,13 @@ impl Checks {
             Self::Ts(c) => c,
             Self::Tagged(seen) if offset == 0 && !*seen => {
                 *seen = true;
-                return match id3::fault(data) {
-                    Some((at, what)) => problem(Problem::new(Sort::BadTag, what).at(Some(at))),
-                    None => Ok(()),
-                };
+                let say = |(at, what)| problem(Problem::new(Sort::BadTag, what).at(Some(at)));
+                return id3::faults(data).into_iter().try_for_each(say);
+            }
+            Self::Wav(w) => {
+                let mut found = Vec::new();
+                w.bytes(offset, data, &mut found);
+                return found.into_iter().try_for_each(problem);
             }
             _ => return Ok(()),
         };
@@ -114,6 +113,14 @@ impl Checks {
         result
     }
 
+    /// Demuxing has failed: what was seen by then.
+    pub(crate) fn failed(&mut self, problem: impl FnMut(Problem) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Mp4(m) => m.end().into_iter().try_for_each(problem),
+            _ => Ok(()),
+        }
+    }
+
     /// The source has ended.
     pub(crate) fn end(&mut self, mut problem: impl FnMut(Problem) -> io::Result<()>) -> io::Result<()> {
         let c = match self {
@@ -121,7 +128,8 @@ impl Checks {
             Self::Mkv(m) if !m.cues && m.clusters > 1 => {
                 return problem(Problem::new(Sort::NoCues, "no Cues element"));
             }
-            Self::Mp4(m) => return std::mem::take(&mut m.found).into_iter().try_for_each(problem),
+            Self::Mp4(m) => return m.end().into_iter().try_for_each(problem),
+            Self::Wav(w) => return w.end().map_or(Ok(()), problem),
             _ => return Ok(()),
         };
         let mut result = Ok(());
@@ -131,40 +139,6 @@ impl Checks {
             }
         });
         result
-    }
-}
-
-impl Mp4 {
-    fn node(&mut self, n: &Node) {
-        let at = Some(n.offset);
-        match n.name {
-            "mdat" => self.media = true,
-            "moov" => {
-                if self.media && !self.moov {
-                    self.found.push(Problem::new(Sort::LateIndex, "moov comes after the media").at(at));
-                }
-                self.moov = true;
-            }
-            "mvex" => self.fragmented = true,
-            "mvhd" => {
-                let mut words = n.detail.split(' ').filter_map(|w| w.parse::<u64>().ok());
-                if let (Some(scale), Some(ticks)) = (words.next(), words.next())
-                    && scale > 0
-                    && ticks < u64::from(u32::MAX)
-                {
-                    let ms = ticks.saturating_mul(1000) / scale;
-                    self.duration = i64::try_from(ms).ok().filter(|d| *d > 0).map(Duration::from_millis);
-                }
-            }
-            "elst" => {
-                let entries = n.detail.split(' ').next().and_then(|w| w.parse::<u64>().ok());
-                if let Some(entries) = entries.filter(|e| *e > 1) {
-                    let what = format!("an edit list of {entries} parts");
-                    self.found.push(Problem::new(Sort::EditList, &what).at(at));
-                }
-            }
-            _ => {}
-        }
     }
 }
 

@@ -1,0 +1,43 @@
+//! Recorded dialogues: the raw TCP bytes of one direction, or of both in two files.
+//!
+//! They are read to their media: tracks and packets as of a container.
+
+mod rtmp;
+mod rtsp;
+
+use crate::analysis::Analysis;
+use crate::source::Source;
+use mist_core::format::Node;
+use std::io::{self, Write};
+
+/// Protocols whose dialogues are read, by the ids of `--format`.
+pub(crate) const PROTOCOLS: &[&str] = &["RTMP", "RTSP"];
+
+/// Reads a dialogue's directions, one after the other. Gives the reason if one can't be read.
+pub(crate) fn run<W: Write>(
+    protocol: &str,
+    sources: Vec<Source>,
+    analysis: &mut Analysis<W>,
+) -> io::Result<Option<String>> {
+    if protocol == "RTSP" {
+        return rtsp::run(sources, analysis);
+    }
+    let mut failed = None;
+    for (index, mut source) in (0..).zip(sources) {
+        let done = rtmp::Rtmp::new(index).run(&mut source, analysis)?;
+        failed = failed.or(done.err());
+    }
+    Ok(failed)
+}
+
+fn node<W: Write>(
+    analysis: &mut Analysis<W>,
+    (depth, offset, len): (u16, u64, usize),
+    name: &'static str,
+    detail: impl FnOnce() -> String,
+) -> io::Result<()> {
+    if analysis.wants_nodes() {
+        analysis.node(&Node { depth, offset, len: len as u64, name, detail: detail() })?;
+    }
+    Ok(())
+}
