@@ -84,10 +84,10 @@ catalogue! {
         UnitLengths = "nal-length", Error, "Lengths of NAL units don't fill their packet", "decoders drop the picture or report an error";
         SizeMismatch = "size-mismatch", Warning, "The container and the codec disagree on size, rate or channels", "players scale, pitch or mix wrongly until decoding tells";
     }
-    "FLV and RTMP" {
+    "FLV, RTMP and RTSP" {
         FlvTagSize = "flv-tag-size", Warning, "PreviousTagSize is wrong", "players that read backwards or check it stop here";
         DialogueRefused = "refused", Error, "A peer answered with an error", "nothing is published or played";
-        RtpMedia = "rtp-media", Info, "Media in RTP, which is counted here but not put together", "players that speak RTSP show it";
+        RtpMedia = "rtp-media", Info, "Media in RTP that is counted but not put together: nothing describes it, or its encoding is not read here", "players that speak RTSP show it";
         RtpLoss = "rtp-loss", Error, "Sequence numbers of RTP packets leave a hole", "pictures break up and sound clicks";
     }
     "MPEG-TS" {

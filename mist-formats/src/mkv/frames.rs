@@ -5,12 +5,12 @@ use super::cues::Point;
 use super::demux::{Demuxer, NANO, State, path};
 use super::ebml::Head;
 use super::lacing;
-use super::reorder::Frame;
 use super::track::duration;
 use bytes::Bytes;
 use mist_core::codec::packet_duration;
 use mist_core::format::{Demuxed, ErrorKind};
 use mist_core::media::{Kind, Media, Packet, TrackId};
+use mist_core::reorder::Frame;
 use mist_core::time::{Duration, Timestamp};
 use std::collections::VecDeque;
 

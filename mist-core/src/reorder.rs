@@ -1,13 +1,13 @@
-//! Decoding times, which Matroska doesn't store.
+//! Decoding times, which Matroska doesn't store and RTP doesn't send.
 //!
-//! Blocks come in decoding order with presentation times. Where a codec shows pictures in the order of decoding both
+//! Pictures come in decoding order with presentation times. Where a codec shows pictures in the order of decoding both
 //! times are the same. Where it reorders them (H.264, HEVC, MPEG-2), the n-th decoding time is the n-th presentation
 //! time in ascending order, later by as many pictures as the codec holds back. That is what an encoder's own decoding
 //! times are at a constant frame rate; it follows variable ones, is never above the presentation time, never goes back,
 //! and takes no more delay than needed.
 //!
 //! - *How many pictures are held back* (the depth) is known from the codec: `max_num_reorder_frames` of the H.264 SPS (0
-//!   for profiles without reordering), `sps_max_num_reorder_pics` of HEVC, 1 for MPEG-2 unless `low_delay`. An H.264
+//!   for profiles and orders without reordering), `sps_max_num_reorder_pics` of HEVC, 1 for MPEG-2 unless `low_delay`. An H.264
 //!   SPS without bitstream restrictions leaves it open: then the first [`LOOK_AHEAD`] pictures are looked at, and the
 //!   depth is what they need.
 //! - *The first pictures*, as many as the depth, would get times from before the first: those are continued backwards by
@@ -21,12 +21,12 @@
 //!
 //! What is held is at most [`LOOK_AHEAD`] pictures of one track, or [`HELD_BYTES`].
 
+use crate::codec::h264::{Avcc, PicOrder};
+use crate::codec::hevc::Hvcc;
+use crate::codec::{Codec, mpeg2};
+use crate::media::TrackInfo;
+use crate::time::{Duration, Timestamp};
 use bytes::Bytes;
-use mist_core::codec::h264::Avcc;
-use mist_core::codec::hevc::Hvcc;
-use mist_core::codec::{Codec, mpeg2};
-use mist_core::media::TrackInfo;
-use mist_core::time::{Duration, Timestamp};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
@@ -41,18 +41,22 @@ const JUMP: Duration = Duration::from_secs(10);
 
 /// A frame without a decoding time.
 #[derive(Debug, Clone)]
-pub(super) struct Frame {
-    pub(super) pts: Timestamp,
-    pub(super) duration: Duration,
-    pub(super) key: bool,
-    pub(super) data: Bytes,
-    /// Where it lies in the file.
-    pub(super) offset: u64,
+pub struct Frame {
+    /// Presentation time.
+    pub pts: Timestamp,
+    /// Display time; zero means unknown.
+    pub duration: Duration,
+    /// Decoding can start here.
+    pub key: bool,
+    /// Payload.
+    pub data: Bytes,
+    /// Where it lies in its source.
+    pub offset: u64,
 }
 
 /// How many pictures a track's codec holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
+pub enum Depth {
     /// The codec never reorders: times are passed on as they are.
     Never,
     /// So many.
@@ -63,7 +67,7 @@ pub(super) enum Depth {
 
 impl Depth {
     /// From a track's codec and init data.
-    pub(super) fn of(info: &TrackInfo) -> Self {
+    pub fn of(info: &TrackInfo) -> Self {
         match info.codec {
             Codec::H264 => {
                 let Some(sps) = Avcc::parse(&info.init).ok().and_then(|c| c.first_sps()) else {
@@ -71,7 +75,7 @@ impl Depth {
                 };
                 let intra_only =
                     matches!(sps.profile, 44 | 86 | 100 | 110 | 122 | 244) && sps.compat & 0x10 != 0;
-                if sps.profile == 66 || intra_only {
+                if sps.profile == 66 || intra_only || sps.order == PicOrder::Decoding {
                     return Self::Known(0);
                 }
                 sps.reorder_frames.map_or(Self::Unknown, |n| Self::Known(n as usize))
@@ -96,7 +100,7 @@ fn low_delay(init: &[u8]) -> bool {
 
 /// Gives the frames of one track their decoding times.
 #[derive(Debug)]
-pub(super) struct Reorder {
+pub struct Reorder {
     depth: Depth,
     /// Frame duration, zero where unknown.
     nominal: Duration,
@@ -113,7 +117,8 @@ pub(super) struct Reorder {
 }
 
 impl Reorder {
-    pub(super) fn new(depth: Depth, nominal: Duration) -> Self {
+    /// For pictures held back by `depth`, that last `nominal` each; zero means unknown.
+    pub fn new(depth: Depth, nominal: Duration) -> Self {
         let depth = match depth {
             Depth::Known(n) => Depth::Known(n.min(MAX_DEPTH)),
             d => d,
@@ -132,7 +137,7 @@ impl Reorder {
     }
 
     /// Begins anew and drops what is held, after a seek.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.held.clear();
         self.held_bytes = 0;
         self.latest.clear();
@@ -142,7 +147,7 @@ impl Reorder {
     }
 
     /// Takes the next frame in decoding order and hands out those whose decoding time is known then.
-    pub(super) fn push(&mut self, f: Frame, out: &mut impl FnMut(Frame, Timestamp)) {
+    pub fn push(&mut self, f: Frame, out: &mut impl FnMut(Frame, Timestamp)) {
         if self.depth == Depth::Never {
             let dts = f.pts;
             return out(f, dts);
@@ -170,7 +175,7 @@ impl Reorder {
     }
 
     /// Hands out all that is held: nothing follows.
-    pub(super) fn flush(&mut self, out: &mut impl FnMut(Frame, Timestamp)) {
+    pub fn flush(&mut self, out: &mut impl FnMut(Frame, Timestamp)) {
         if !self.held.is_empty() {
             self.start(out);
         }
