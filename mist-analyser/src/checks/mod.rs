@@ -6,7 +6,7 @@ mod ogg;
 mod wav;
 
 use crate::problem::{Problem, Sort};
-use mist_core::format::Node;
+use mist_core::format::{ErrorKind, FormatError, Node};
 use mist_core::media::TrackId;
 use mist_core::time::Duration;
 use mist_formats::ts::check::{Checker, Fault, Finding};
@@ -14,6 +14,9 @@ use mp4::Mp4;
 use ogg::Ogg;
 use std::io;
 use wav::Wav;
+
+/// Names of codecs that are kept.
+const MAX_NAMES: usize = 256;
 
 /// What is checked of this container.
 pub(crate) enum Checks {
@@ -39,6 +42,9 @@ pub(crate) struct Mkv {
     /// Nanoseconds of a tick; 0 where the default holds.
     scale: u64,
     ticks: f64,
+    /// Where the last track is described, and where those before are, with the names of their codecs.
+    entry: u64,
+    codecs: Vec<(u64, String)>,
 }
 
 impl Checks {
@@ -67,6 +73,8 @@ impl Checks {
                 "Cues" => m.cues = true,
                 "Cluster" => m.clusters += 1,
                 "TimestampScale" => m.scale = n.detail.parse().unwrap_or(0),
+                "TrackEntry" => m.entry = n.offset,
+                "CodecID" if m.codecs.len() < MAX_NAMES => m.codecs.push((m.entry, n.detail.clone())),
                 "Duration" => m.ticks = n.detail.parse().unwrap_or(0.0),
                 _ => {}
             },
@@ -74,6 +82,17 @@ impl Checks {
             Self::Ogg(o) => o.node(n),
             _ => {}
         }
+    }
+
+    /// What lies where a demuxer complains that it can't read something.
+    pub(crate) fn name(&self, e: &FormatError) -> Option<&str> {
+        let names = match self {
+            Self::Mkv(m) if e.path.ends_with("CodecID") => &m.codecs,
+            Self::Mp4(m) => &m.entries,
+            _ => return None,
+        };
+        let fits = matches!(e.kind, ErrorKind::Unsupported(_));
+        names.iter().find(|n| fits && n.0 == e.offset).map(|n| n.1.as_str())
     }
 
     /// How long the container says that all of it is.
