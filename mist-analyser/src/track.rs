@@ -244,7 +244,8 @@ impl Track {
             let step = p.dts - t.last_dts;
             if step < Duration::ZERO {
                 let back = -step.as_secs_f64();
-                let back = if back < 0.01 { format!("{:.2} ms", back * 1000.0) } else { format!("{back:.3} s") };
+                let back =
+                    if back < 0.01 { format!("{:.2} ms", back * 1000.0) } else { format!("{back:.3} s") };
                 say(Sort::TimeBack, &format!("decoding times go back by {back}"));
                 self.sound.next = None;
             } else if matches!(kind, Kind::Video | Kind::Audio) {
