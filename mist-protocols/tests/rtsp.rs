@@ -137,7 +137,7 @@ fn cameras_describe_themselves() {
         // Each track can be received.
         for s in sdp::parse(&text).unwrap().sections {
             for f in s.formats.iter().filter(|f| f.codec().is_some()) {
-                let format = rtsp::format(f, s.fpks).unwrap();
+                let format = rtsp::rtp_format(f, s.fpks).unwrap();
                 let mut r = Receiver::new(TrackId(1), format, 0).unwrap();
                 assert!(
                     matches!(r.poll(), Some(Received::Media(Media::Track(_)))),
@@ -223,7 +223,7 @@ fn clip(mut change: impl FnMut(u8, Vec<u8>) -> Vec<Vec<u8>>) -> [Got; 2] {
     let mut got = [Got::default(), Got::default()];
     let mut receivers = [0, 1].map(|i| {
         let s = &description.sections[i];
-        Receiver::new(TrackId(i as u32), rtsp::format(&s.formats[0], s.fpks).unwrap(), 8).unwrap()
+        Receiver::new(TrackId(i as u32), rtsp::rtp_format(&s.formats[0], s.fpks).unwrap(), 8).unwrap()
     });
     for item in all {
         let Item::Packet { channel, data, .. } = item else { continue };
@@ -335,7 +335,7 @@ fn a_camera_s_sound() {
     let field = |name: &str| text.split(&format!("\"{name}\": ")).nth(1).unwrap();
     let description = field("mediaDescription").split('"').nth(1).unwrap().replace("\\r\\n", "\r\n");
     let section = sdp::parse(format!("v=0\r\n{description}").as_bytes()).unwrap().sections.remove(0);
-    let mut r = Receiver::new(TrackId(1), rtsp::format(&section.formats[0], 0).unwrap(), 0).unwrap();
+    let mut r = Receiver::new(TrackId(1), rtsp::rtp_format(&section.formats[0], 0).unwrap(), 0).unwrap();
     let (mut line, mut got) = (Timeline::new(), Got::default());
     let lines = field("packets").lines().map(|l| l.trim().trim_matches([',', '"']));
     let packets: Vec<_> = lines.filter(|l| l.starts_with("80")).collect();
