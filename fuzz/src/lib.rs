@@ -9,7 +9,7 @@ use mist_core::registry::{Serve, SessionConfig, Slot};
 use mist_core::session::{Answer, Flow, Input, Output, Refusal, Session, Ticket};
 use mist_core::time::{Duration, Now, Timestamp};
 use mist_formats::FORMATS;
-use mist_protocols::{PROTOCOLS, hls, progressive};
+use mist_protocols::{PROTOCOLS, hls, progressive, rtsp as rtsp_reading};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("http", http),
     ("rtmp", rtmp),
     ("dtsh", dtsh),
+    ("rtsp", rtsp),
 ];
 
 /// Names, sources, targets, track selectors and playlists that are read.
@@ -60,6 +61,11 @@ pub fn mux_round_trip(data: &[u8]) {
 /// Header files beside sources.
 pub fn dtsh(data: &[u8]) {
     mist_formats::fuzzing::dtsh(data);
+}
+
+/// Messages of RTSP, session descriptions, RTP payloads of every encoding and RTCP.
+pub fn rtsp(data: &[u8]) {
+    rtsp_reading::fuzz(data);
 }
 
 fn now(start: Instant, ms: u64) -> Now {

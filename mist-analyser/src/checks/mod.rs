@@ -2,16 +2,21 @@
 
 mod id3;
 mod mp4;
+mod ogg;
 mod wav;
 
 use crate::problem::{Problem, Sort};
-use mist_core::format::Node;
+use mist_core::format::{ErrorKind, FormatError, Node};
 use mist_core::media::TrackId;
 use mist_core::time::Duration;
 use mist_formats::ts::check::{Checker, Fault, Finding};
 use mp4::Mp4;
+use ogg::Ogg;
 use std::io;
 use wav::Wav;
+
+/// Names of codecs that are kept.
+const MAX_NAMES: usize = 256;
 
 /// What is checked of this container.
 pub(crate) enum Checks {
@@ -21,6 +26,8 @@ pub(crate) enum Checks {
     Mkv(Mkv),
     /// By its boxes.
     Mp4(Mp4),
+    /// By its pages.
+    Ogg(Ogg),
     /// By its chunks.
     Wav(Wav),
     /// By the tags in front of it; whether they were looked at.
@@ -35,6 +42,9 @@ pub(crate) struct Mkv {
     /// Nanoseconds of a tick; 0 where the default holds.
     scale: u64,
     ticks: f64,
+    /// Where the last track is described, and where those before are, with the names of their codecs.
+    entry: u64,
+    codecs: Vec<(u64, String)>,
 }
 
 impl Checks {
@@ -44,6 +54,7 @@ impl Checks {
             "TS" => Self::Ts(Box::default()),
             "MKV" => Self::Mkv(Mkv::default()),
             "MP4" => Self::Mp4(Mp4::default()),
+            "OGG" => Self::Ogg(Ogg::default()),
             "WAV" => Self::Wav(Wav::default()),
             "MP3" | "ADTS" => Self::Tagged(false),
             _ => Self::Nothing,
@@ -52,7 +63,7 @@ impl Checks {
 
     /// Whether the container's structure is looked at.
     pub(crate) fn wants_nodes(&self) -> bool {
-        matches!(self, Self::Mkv(_) | Self::Mp4(_))
+        matches!(self, Self::Mkv(_) | Self::Mp4(_) | Self::Ogg(_))
     }
 
     /// A piece of structure.
@@ -62,12 +73,26 @@ impl Checks {
                 "Cues" => m.cues = true,
                 "Cluster" => m.clusters += 1,
                 "TimestampScale" => m.scale = n.detail.parse().unwrap_or(0),
+                "TrackEntry" => m.entry = n.offset,
+                "CodecID" if m.codecs.len() < MAX_NAMES => m.codecs.push((m.entry, n.detail.clone())),
                 "Duration" => m.ticks = n.detail.parse().unwrap_or(0.0),
                 _ => {}
             },
             Self::Mp4(m) => m.node(n),
+            Self::Ogg(o) => o.node(n),
             _ => {}
         }
+    }
+
+    /// What lies where a demuxer complains that it can't read something.
+    pub(crate) fn name(&self, e: &FormatError) -> Option<&str> {
+        let names = match self {
+            Self::Mkv(m) if e.path.ends_with("CodecID") => &m.codecs,
+            Self::Mp4(m) => &m.entries,
+            _ => return None,
+        };
+        let fits = matches!(e.kind, ErrorKind::Unsupported(_));
+        names.iter().find(|n| fits && n.0 == e.offset).map(|n| n.1.as_str())
     }
 
     /// How long the container says that all of it is.
@@ -97,6 +122,7 @@ impl Checks {
                 let say = |(at, what)| problem(Problem::new(Sort::BadTag, what).at(Some(at)));
                 return id3::faults(data).into_iter().try_for_each(say);
             }
+            Self::Ogg(o) => return o.take().into_iter().try_for_each(problem),
             Self::Wav(w) => {
                 let mut found = Vec::new();
                 w.bytes(offset, data, &mut found);
@@ -129,6 +155,7 @@ impl Checks {
                 return problem(Problem::new(Sort::NoCues, "no Cues element"));
             }
             Self::Mp4(m) => return m.end().into_iter().try_for_each(problem),
+            Self::Ogg(o) => return o.take().into_iter().try_for_each(problem),
             Self::Wav(w) => return w.end().map_or(Ok(()), problem),
             _ => return Ok(()),
         };

@@ -18,7 +18,7 @@ use mist_core::codec::hevc::{self, Hvcc};
 use mist_core::codec::latm::Latm;
 use mist_core::codec::opus::OpusHead;
 use mist_core::codec::{self, Codec, CodecError, mpa, nal};
-use mist_core::media::{self, Kind, Media, Params, TrackId, TrackInfo};
+use mist_core::media::{self, Media, Params, TrackId, TrackInfo};
 use mist_core::reorder::{Depth, Frame, Reorder};
 use mist_core::time::{Duration, Timestamp};
 use std::collections::VecDeque;
@@ -200,12 +200,8 @@ impl Receiver {
                 Codec::H264 => h264::is_idr(&data) || h264::recovery_point(&data).is_some(),
                 _ => codec::is_key(codec, &data).unwrap_or(true),
             };
-            let duration = match codec.kind() {
-                Kind::Audio => codec::packet_duration(track, &data).unwrap_or_default(),
-                _ => Duration::ZERO,
-            };
             let (id, queue) = (self.id, &mut self.out);
-            let frame = Frame { pts, duration, key, data, offset };
+            let frame = Frame { pts, duration: Duration::ZERO, key, data, offset };
             self.reorder.push(frame, &mut |f, dts| queue.push_back(packet(id, f, dts)));
         }
     }
@@ -258,6 +254,8 @@ impl Receiver {
             }
             Codec::Vp8 if codec::is_key(codec, data) == Some(true) => {}
             Codec::Vp8 | Codec::Vp9 => return None,
+            Codec::Opus | Codec::Alaw | Codec::Ulaw | Codec::Pcm if self.track.is_some() => return None,
+            Codec::Aac if self.track.as_ref().is_some_and(|t| t.init == self.format.init) => return None,
             Codec::Mp3 if mpa::Header::parse(data).is_ok_and(|h| h.layer != 3) => codec = Codec::Mp2,
             Codec::Opus if self.format.init.is_empty() => {
                 // The first packet says whether it is stereo (RFC 6716 §3.1).
