@@ -395,7 +395,7 @@ fn transport_streams(seen: &mut Seen) {
             "no PCR",
             &|_, p| {
                 if pcr_at(p) {
-                    p[5] &= !0x10
+                    p[5] &= !0x10;
                 }
             },
             want("no-pcr"),
@@ -404,7 +404,7 @@ fn transport_streams(seen: &mut Seen) {
             "a rare PCR",
             &|i, p| {
                 if pcr_at(p) && i % 3 > 0 {
-                    p[5] &= !0x10
+                    p[5] &= !0x10;
                 }
             },
             want("pcr-interval"),
@@ -413,7 +413,7 @@ fn transport_streams(seen: &mut Seen) {
             "a PCR that jumps",
             &|i, p| {
                 if pcr_at(p) && i > 250 {
-                    step(p, 900_000)
+                    step(p, 900_000);
                 }
             },
             want("pcr-jump"),
@@ -422,7 +422,7 @@ fn transport_streams(seen: &mut Seen) {
             "a late clock",
             &|_, p| {
                 if pcr_at(p) {
-                    step(p, 180_000)
+                    step(p, 180_000);
                 }
             },
             want("t-std-underflow"),
@@ -431,7 +431,7 @@ fn transport_streams(seen: &mut Seen) {
             "an early clock",
             &|_, p| {
                 if pcr_at(p) {
-                    step(p, -80_000)
+                    step(p, -80_000);
                 }
             },
             want("t-std-overflow"),
@@ -440,7 +440,7 @@ fn transport_streams(seen: &mut Seen) {
             "a PMT with a wrong checksum",
             &|_, p| {
                 if pid(p) == pmt {
-                    p[17] ^= 1
+                    p[17] ^= 1;
                 }
             },
             want("crc"),
@@ -565,7 +565,7 @@ fn containers(seen: &mut Seen) {
     assert!(pages.len() > 4);
     let hole = [&ogg[..pages[2]], &ogg[pages[3]..]].concat();
     seen.input("a page is missing", &hole, &[want("ogg-hole").at(pages[2])]);
-    let mut back = ogg.clone();
+    let mut back = ogg;
     let last = pages[pages.len() / 2];
     back[last + 6..last + 14].copy_from_slice(&1u64.to_le_bytes());
     back[last + 22..last + 26].fill(0);
