@@ -379,7 +379,7 @@ impl Demuxer {
 }
 
 /// Neither standard's parameter sets were found.
-const NO_SETS: ErrorKind = ErrorKind::Malformed("no parameter sets of H.264 or HEVC");
+const NO_SETS: ErrorKind = ErrorKind::Missing("parameter sets of H.264 or HEVC");
 
 fn without_zeros(unit: &[u8]) -> &[u8] {
     let len = unit.iter().rposition(|&b| b != 0).map_or(0, |i| i + 1);

@@ -163,7 +163,7 @@ impl Demuxer {
                     if self.queue.len() < HEAD && !self.ended {
                         return false;
                     }
-                    self.problem(at, "header", ErrorKind::Malformed("first PreviousTagSize is not 0"));
+                    self.problem(at, "header", ErrorKind::Size("first PreviousTagSize is not 0"));
                 }
                 // Some writers leave it out.
                 if size == [0; SIZE] || !self.queue.peek::<HEAD>().is_some_and(plausible) {
@@ -260,7 +260,7 @@ impl Demuxer {
             Check::BadSize => {
                 // A writer that gets it wrong does so for every tag: say it once.
                 if !std::mem::replace(&mut self.size_reported, true) {
-                    self.problem(at, "tag", ErrorKind::Malformed("PreviousTagSize"));
+                    self.problem(at, "tag", ErrorKind::Size("PreviousTagSize"));
                 }
             }
             Check::Good => self.size_reported = false,
@@ -294,7 +294,7 @@ impl Demuxer {
             self.node(0, at, h.whole() as u64, name, detail);
         }
         if h.filtered {
-            return self.problem(at, name, ErrorKind::Unsupported("encrypted tag"));
+            return self.problem(at, name, ErrorKind::Encrypted("tag"));
         }
         let start = body.as_ptr() as usize;
         let mut out =
@@ -311,7 +311,7 @@ impl Demuxer {
             // The place where order was lost is not looked at again.
             match self.queue.peek::<HEAD>().filter(|_| passed > 0).map(|h| self.is_tag(h)) {
                 Some(Check::Good) => {
-                    self.problem(start, "tag", ErrorKind::Malformed("no tag here; went on at the next"));
+                    self.problem(start, "tag", ErrorKind::Sync("no tag here; went on at the next"));
                     self.state = State::Tag;
                     return true;
                 }
@@ -331,7 +331,7 @@ impl Demuxer {
                     let kind = ErrorKind::Truncated;
                     self.error = Some(FormatError { format: ID, offset: start, path: "tag", kind });
                 } else {
-                    self.problem(start, "tag", ErrorKind::Malformed("no tag from here to the end"));
+                    self.problem(start, "tag", ErrorKind::Sync("no tag from here to the end"));
                 }
                 return true;
             }
@@ -587,7 +587,7 @@ mod tests {
         let (times, problems, end) = with(&wrong_size);
         assert_eq!(
             (times, problems[0].kind, end),
-            (vec![0, 20, 40, 60], ErrorKind::Malformed("PreviousTagSize"), None)
+            (vec![0, 20, 40, 60], ErrorKind::Size("PreviousTagSize"), None)
         );
         // DataSize too large, swallowing what follows; up to the end of the file; too small.
         for size in [[0, 0, 23], [0xff, 0xff, 0xff], [0, 0, 2]] {
@@ -616,7 +616,7 @@ mod tests {
         let odd = join(&[&tag(0x28, 5, b"secret"), &tag(8, 6, b""), &tag(9, 6, &[0x1f, 0])]);
         let (times, problems, end) = run(&join(&[START, &sound(0), &odd, &sound(20)]));
         let kinds: Vec<_> = problems.iter().map(|p| p.kind).collect();
-        let want = [ErrorKind::Unsupported("encrypted tag"), ErrorKind::Unsupported("video codec")];
+        let want = [ErrorKind::Encrypted("tag"), ErrorKind::Unsupported("video codec")];
         assert_eq!((times, &kinds[..], end), (vec![0, 20], &want[..], None));
         assert_eq!(problems[1].offset, (13 + 20 + 21 + 15 + 11 + 1) as u64, "byte in the file");
         // A stream id other than 0 in a tag that is sound.

@@ -310,7 +310,7 @@ impl<F: Framing> FrameDemuxer<F> {
                 if report || !self.found {
                     let kind = match self.found {
                         false if self.free_first => FREE_FORMAT,
-                        _ => ErrorKind::Malformed("no audio frames from here on"),
+                        _ => ErrorKind::Sync("no audio frames from here on"),
                     };
                     if self.found { self.problem(start, "", kind) } else { self.fail(start, "", kind) }
                 }
@@ -336,11 +336,7 @@ impl<F: Framing> FrameDemuxer<F> {
             match good {
                 Verdict::Good => {
                     if report {
-                        self.problem(
-                            start,
-                            "",
-                            ErrorKind::Malformed("no audio frame here; went on at the next"),
-                        );
+                        self.problem(start, "", ErrorKind::Sync("no audio frame here; went on at the next"));
                     }
                     self.state = State::Boundary;
                     return true;

@@ -227,7 +227,7 @@ impl Demuxer {
             Err(what) => {
                 match self.goal.take() {
                     Some(goal) => self.missed(goal, at),
-                    None => self.lose_in(at, self.context().0, ErrorKind::Malformed(what)),
+                    None => self.lose_in(at, self.context().0, what),
                 }
                 return true;
             }
@@ -244,7 +244,7 @@ impl Demuxer {
         }
         if context != ids::ROOT && ends(h.id, context) {
             if end.is_some() {
-                self.problem(at, path(context), ErrorKind::Malformed("size beyond the next element"));
+                self.problem(at, path(context), ErrorKind::Size("size beyond the next element"));
             }
             if self.cluster.take().is_none() {
                 self.segment = None;
@@ -255,7 +255,7 @@ impl Demuxer {
             (_, ids::VOID | ids::CRC32) => self.skip(h, at, end),
             (ids::ROOT, ids::EBML) => self.read(h, at, end, limits::HEADER),
             (ids::ROOT, ids::SEGMENT) => self.open_segment(h, at),
-            (ids::ROOT, _) if !self.header => self.lose(at, ErrorKind::Malformed("no EBML header")),
+            (ids::ROOT, _) if !self.header => self.lose(at, ErrorKind::Sync("no EBML header")),
             (ids::ROOT, _) if element(h.id).is_some() => {
                 self.lose(at, ErrorKind::Malformed("element outside of a segment"))
             }
@@ -272,7 +272,7 @@ impl Demuxer {
             }
             (ids::CLUSTER, ids::ENCRYPTED_BLOCK) => {
                 if !std::mem::replace(&mut self.reported.encrypted, true) {
-                    self.problem(at, path(h.id), ErrorKind::Unsupported("encrypted block"));
+                    self.problem(at, path(h.id), ErrorKind::Encrypted("block"));
                 }
                 self.skip(h, at, end)
             }
@@ -283,19 +283,19 @@ impl Demuxer {
     /// Whether an element's size is known and fits; otherwise order is lost.
     fn fits(&mut self, h: Head, at: u64, end: Option<u64>) -> Option<u64> {
         let Some(to) = h.size.and_then(|s| at.checked_add(h.len as u64)?.checked_add(s)) else {
-            self.lose_in(at, h.id, ErrorKind::Malformed("element without a size"));
+            self.lose_in(at, h.id, ErrorKind::Size("element without a size"));
             return None;
         };
         if end.is_some_and(|e| to > e) {
             if self.cluster.is_none() && element(h.id).is_some() {
                 // A segment's size is the first thing that writers get wrong.
-                self.problem(at, "Segment", ErrorKind::Malformed("element beyond the segment"));
+                self.problem(at, "Segment", ErrorKind::Size("element beyond the segment"));
                 if let Some(s) = &mut self.segment {
                     s.end = None;
                 }
                 return Some(to);
             }
-            self.lose_in(at, h.id, ErrorKind::Malformed("element beyond its parent"));
+            self.lose_in(at, h.id, ErrorKind::Size("element beyond its parent"));
             return None;
         }
         Some(to)
@@ -322,7 +322,7 @@ impl Demuxer {
     fn skip(&mut self, h: Head, at: u64, end: Option<u64>) -> bool {
         // In an open parent a size that can't be checked is taken for one only where the element is known.
         if element(h.id).is_none() && h.size.is_none_or(|s| s > limits::SEARCH) {
-            return self.lose(at, ErrorKind::Malformed("unknown element"));
+            return self.lose(at, ErrorKind::Sync("unknown element"));
         }
         let Some(to) = self.fits(h, at, end) else { return true };
         let depth = if self.cluster.is_some() { 2 } else { u16::from(self.segment.is_some()) };
@@ -358,7 +358,7 @@ impl Demuxer {
                 return true;
             }
             if !std::mem::replace(&mut self.reported.no_tracks, true) {
-                self.problem(at, path(h.id), ErrorKind::Malformed("cluster before Tracks"));
+                self.problem(at, path(h.id), ErrorKind::Missing("cluster before Tracks"));
             }
         }
         let start = at + h.len as u64;
@@ -367,7 +367,7 @@ impl Demuxer {
             && s.end.is_some_and(|s| e > s)
         {
             s.end = None;
-            self.problem(at, "Segment", ErrorKind::Malformed("cluster beyond the segment"));
+            self.problem(at, "Segment", ErrorKind::Size("cluster beyond the segment"));
         }
         // A size of nothing is what writers leave that never came back to fill it in.
         end = end.filter(|e| *e > start);
@@ -466,7 +466,7 @@ impl Demuxer {
             }
             State::Skip(_, id) => self.fail(at, path(id), ErrorKind::Truncated),
             State::Lost(from, _) if !self.header => {
-                self.fail(from, "", ErrorKind::Malformed("no EBML header"));
+                self.fail(from, "", ErrorKind::Sync("no EBML header"));
             }
             State::Lost(from, Some(id)) => self.fail(from, path(id), ErrorKind::Truncated),
             State::Lost(..) => {

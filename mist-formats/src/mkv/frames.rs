@@ -36,10 +36,10 @@ impl Demuxer {
         Some(cluster.saturating_add(ticks.into()).saturating_mul(scale))
     }
 
-    pub(super) fn block(&mut self, at: u64, h: Head, block: Result<Block, &'static str>) {
+    pub(super) fn block(&mut self, at: u64, h: Head, block: Result<Block, ErrorKind>) {
         let b = match block {
             Ok(b) => b,
-            Err(what) => return self.problem(at, path(h.id), ErrorKind::Malformed(what)),
+            Err(what) => return self.problem(at, path(h.id), what),
         };
         let Some(track) = self.tracks.iter().position(|t| t.number == b.track) else {
             let known = self.left_out.contains(&b.track) || self.tracks.is_empty();
@@ -49,11 +49,7 @@ impl Demuxer {
             return;
         };
         let Some(time) = self.time(b.time) else {
-            return self.problem(
-                at,
-                path(h.id),
-                ErrorKind::Malformed("block before the cluster's Timestamp"),
-            );
+            return self.problem(at, path(h.id), ErrorKind::Missing("block before the cluster's Timestamp"));
         };
         let key = self.tracks.get(track).is_some_and(|t| t.is_key(&b));
         let b = Block { key, ..b };
@@ -62,7 +58,7 @@ impl Demuxer {
         }
         let frames = match lacing::split(b.flags, &b.body) {
             Ok(f) => f,
-            Err(what) => return self.problem(at, path(h.id), ErrorKind::Malformed(what)),
+            Err(what) => return self.problem(at, "Segment/Cluster/Block/Lacing", what),
         };
         let Some(t) = self.tracks.get(track) else { return };
         let count = frames.len() as u64;

@@ -12,7 +12,7 @@ impl Demuxer {
     /// Reports a child that isn't whole.
     pub(super) fn check_children(&mut self, at: u64, h: Head, data: &[u8]) {
         if let Some(Err((i, what))) = children(data).find(Result::is_err) {
-            self.problem(at + (h.len + i) as u64, path(h.id), ErrorKind::Malformed(what));
+            self.problem(at + (h.len + i) as u64, path(h.id), what);
         }
     }
 

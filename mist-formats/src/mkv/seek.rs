@@ -68,16 +68,16 @@ impl Demuxer {
         self.vain = self.vain.saturating_add(1);
         match goal {
             Goal::Cues(to) => {
-                self.problem(at, "Segment/SeekHead", ErrorKind::Malformed("no Cues where they should be"));
+                self.problem(at, "Segment/SeekHead", ErrorKind::Missing("no Cues where they should be"));
                 self.seek_head.cues = None;
                 self.find(to);
             }
             Goal::Tracks(back) => {
-                self.problem(at, "Segment/SeekHead", ErrorKind::Malformed("no Tracks where they should be"));
+                self.problem(at, "Segment/SeekHead", ErrorKind::Missing("no Tracks where they should be"));
                 self.go(back, Goal::Cluster);
             }
             Goal::Cluster => {
-                self.problem(at, "Segment/Cues", ErrorKind::Malformed("no cluster where it should be"));
+                self.problem(at, "Segment/Cues", ErrorKind::Missing("no cluster where it should be"));
                 self.cues.clear();
                 self.seek_head.cues = None;
                 let to = self.landing.as_ref().map(|l| l.time);

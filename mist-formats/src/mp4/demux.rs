@@ -212,7 +212,7 @@ impl Demuxer {
             b"moov" | b"moof" if self.waiting => Ok(self.samples()),
             b"moov" => self.whole(head, limits::MOOV, "moov", Self::moov),
             b"moof" if self.moov.is_none() => {
-                Err(error(self.pos, "moof", ErrorKind::Malformed("fragment without a moov before it")))
+                Err(error(self.pos, "moof", ErrorKind::Missing("fragment without a moov before it")))
             }
             b"moof" => self.whole(head, limits::MOOF, "moof", Self::moof),
             b"sidx" => self.whole(head, limits::SIDX, "sidx", Self::sidx),
@@ -454,7 +454,7 @@ impl Demuxer {
             return Ok(self.samples());
         }
         if self.moov.is_none() {
-            let kind = if self.known { ErrorKind::Malformed("no moov") } else { ErrorKind::Truncated };
+            let kind = if self.known { ErrorKind::Missing("no moov") } else { ErrorKind::Truncated };
             return Err(error(self.pos, "", kind));
         }
         if let Some(offset) = self.missing {

@@ -112,12 +112,12 @@ impl Demuxer {
         match self.reader.next() {
             Found::Page(p) => self.page(&p),
             Found::Junk { from, checksum } => {
-                let what = if checksum {
-                    "wrong checksum; went on at the next page"
+                let kind = if checksum {
+                    ErrorKind::Checksum("page; went on at the next")
                 } else {
-                    "no page here; went on at the next"
+                    ErrorKind::Sync("no page here; went on at the next")
                 };
-                self.problem(from, "page", ErrorKind::Malformed(what));
+                self.problem(from, "page", kind);
             }
             Found::Need => return false,
             Found::End(tail) => self.finish(tail),
@@ -135,7 +135,7 @@ impl Demuxer {
         let at = if begins { self.begin(page) } else { at };
         let Some(at) = at else {
             if !page.has(flag::BOS) && !std::mem::replace(&mut self.link.strangers, true) {
-                self.problem(page.offset, "page", ErrorKind::Malformed("logical stream without a beginning"));
+                self.problem(page.offset, "page", ErrorKind::Missing("logical stream without a beginning"));
             }
             return;
         };
@@ -303,9 +303,9 @@ impl Demuxer {
             Tail::Clean => {}
             Tail::Cut(offset) => self.fail(offset, "page", ErrorKind::Truncated),
             Tail::Junk(offset) => {
-                self.problem(offset, "page", ErrorKind::Malformed("no page from here to the end"));
+                self.problem(offset, "page", ErrorKind::Sync("no page from here to the end"));
             }
-            Tail::Never => return self.fail(0, "", ErrorKind::Malformed("no Ogg page")),
+            Tail::Never => return self.fail(0, "", ErrorKind::Sync("no Ogg page")),
         }
         if self.link.members.iter().any(|m| m.stream.mapping().is_some()) {
             self.announce();

@@ -147,11 +147,7 @@ impl Stream {
             return events.push(problem(page.offset, "page", ErrorKind::Malformed("repeated page")));
         }
         if expected.is_some_and(|e| e != page.sequence) {
-            events.push(problem(
-                page.offset,
-                "page",
-                ErrorKind::Malformed("pages are missing before this one"),
-            ));
+            events.push(problem(page.offset, "page", ErrorKind::Lost("pages are missing before this one")));
             self.partial = None;
             self.joining = true;
             self.hole();
@@ -161,18 +157,14 @@ impl Stream {
                 events.push(problem(
                     page.offset,
                     "page",
-                    ErrorKind::Malformed("goes on with a packet that didn't begin"),
+                    ErrorKind::Lost("goes on with a packet that didn't begin"),
                 ));
                 self.hole();
             }
         } else {
             self.joining = false;
             if let Some(p) = self.partial.take() {
-                events.push(problem(
-                    p.offset,
-                    "packet",
-                    ErrorKind::Malformed("not continued on the next page"),
-                ));
+                events.push(problem(p.offset, "packet", ErrorKind::Lost("not continued on the next page")));
                 self.hole();
             }
         }

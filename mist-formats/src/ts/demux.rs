@@ -124,7 +124,7 @@ impl Core {
     fn packet(&mut self, b: &[u8; LEN], offset: u64) {
         let p = match Packet::parse(b) {
             Ok(p) => p,
-            Err(e) => return self.problem(offset, "", ErrorKind::Malformed(e)),
+            Err(kind) => return self.problem(offset, "", kind),
         };
         if self.nodes && p.start {
             self.node(&p, offset);
@@ -160,7 +160,7 @@ impl Core {
         pat.push(p, |section| match Section::of(psi::PAT, section) {
             Ok(None) => {}
             Ok(Some(s)) => self.pat_section(&s, offset),
-            Err(e) => self.problem(offset, "PAT", ErrorKind::Malformed(e)),
+            Err(kind) => self.problem(offset, "PAT", kind),
         });
         self.pat = pat;
     }
@@ -237,7 +237,7 @@ impl Core {
                 self.pmt_section(i, program, &s, section, false, offset);
             }
             Ok(_) => {}
-            Err(e) => self.problem(offset, "PMT", ErrorKind::Malformed(e)),
+            Err(kind) => self.problem(offset, "PMT", kind),
         });
         if let Some(l) = self.programs.get_mut(usize::from(i)) {
             l.sections = sections;
@@ -346,7 +346,7 @@ impl Core {
             s.finish(offset, &self.stamps, &mut self.queue);
         }
         if self.current.is_none() {
-            self.problem(offset, "PAT", ErrorKind::Malformed("no program"));
+            self.problem(offset, "PAT", ErrorKind::Missing("no program"));
         }
     }
 }
@@ -403,7 +403,7 @@ impl TsDemuxer {
             let Some(b) = self.input.peek::<LEN>() else { return true };
             if b.first() != Some(&SYNC) {
                 self.framing = None;
-                self.core.problem(at, "", ErrorKind::Malformed("sync byte"));
+                self.core.problem(at, "", ErrorKind::Sync("sync byte"));
                 return false;
             }
             self.core.packet(&b, at);
@@ -432,7 +432,7 @@ impl TsDemuxer {
             let n = self.input.skip(packet::MAX_STRIDE);
             self.searched += n;
             if self.searched > limits::MAX_SEARCH {
-                let kind = ErrorKind::Malformed("no transport packets");
+                let kind = ErrorKind::Sync("no transport packets");
                 return Err(error(self.input.offset(), "", kind));
             }
         }
@@ -441,7 +441,7 @@ impl TsDemuxer {
     fn end_now(&mut self) {
         let at = self.input.offset();
         if self.framing.is_none() && self.searched as u64 == at && at > 0 {
-            self.done = Some(Err(error(0, "", ErrorKind::Malformed("no transport packets"))));
+            self.done = Some(Err(error(0, "", ErrorKind::Sync("no transport packets"))));
             return;
         }
         if !self.input.is_empty() {
@@ -693,9 +693,7 @@ mod tests {
         let at = 40 * LEN;
         d.splice(at..at, [0x47; 77].into_iter().chain([3; 500]));
         let got = demux(&d);
-        assert!(
-            got.error.is_none() && got.problems.iter().any(|p| p.kind == ErrorKind::Malformed("sync byte"))
-        );
+        assert!(got.error.is_none() && got.problems.iter().any(|p| p.kind == ErrorKind::Sync("sync byte")));
         assert!(clean.packets.len() - got.packets.len() <= 2);
     }
 

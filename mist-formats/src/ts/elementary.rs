@@ -112,7 +112,7 @@ impl Stream {
         if p.scrambled {
             if !self.scrambled_reported {
                 self.scrambled_reported = true;
-                out.problem("", ErrorKind::Unsupported("scrambled stream"));
+                out.problem("", ErrorKind::Encrypted("scrambled stream"));
             }
             return;
         }
@@ -129,7 +129,7 @@ impl Stream {
             }
             if es.is_open() || !p.start {
                 if !p.discontinuity {
-                    out.problem("", ErrorKind::Malformed("continuity_counter: packets are missing"));
+                    out.problem("", ErrorKind::Lost("continuity_counter: packets are missing"));
                 }
                 es.stop();
                 reader.cut(es, &mut out);
