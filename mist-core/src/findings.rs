@@ -1,9 +1,10 @@
 //! What a demuxer has found and not yet handed out.
 
 use crate::format::{Demuxed, ErrorKind, FormatError, Node};
-use crate::media::{Media, Packet, TrackId};
+use crate::media::{Media, Packet, TrackId, TrackInfo};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// The queue behind every demuxer's `poll`: media, problems and structure in the order in which they were found, then
 /// the error that ended it.
@@ -55,8 +56,14 @@ impl Findings {
         detail: impl FnOnce() -> String,
     ) {
         if self.nodes {
-            self.all.push_back((Demuxed::Node(Node { depth, offset, len, name, detail: detail() }), offset));
+            self.show(Node { depth, offset, len, name, detail: detail() });
         }
+    }
+
+    /// A piece of structure that was made because it is wanted.
+    pub fn show(&mut self, n: Node) {
+        let offset = n.offset;
+        self.all.push_back((Demuxed::Node(n), offset));
     }
 
     /// Trouble at a byte and place that is survived.
@@ -85,20 +92,31 @@ impl Findings {
         self.error.as_ref()
     }
 
-    /// A track, a packet or the end of one, of which `offset` is where in the source it lies: of a packet where its
-    /// payload begins.
-    pub fn media(&mut self, m: Media, offset: u64) {
-        match &m {
-            Media::Packet(p) => self.time(p, offset),
-            Media::Gone(t) => self.times.retain(|k| k.0 != *t),
-            _ => {}
-        }
-        self.all.push_back((Demuxed::Media(m), offset));
+    /// A description of a track, which holds from here on.
+    pub fn track(&mut self, info: Arc<TrackInfo>) {
+        self.all.push_back((Demuxed::Media(Media::Track(info)), 0));
+    }
+
+    /// The end of a track.
+    pub fn gone(&mut self, track: TrackId) {
+        self.times.retain(|k| k.0 != track);
+        self.all.push_back((Demuxed::Media(Media::Gone(track)), 0));
     }
 
     /// A packet whose payload begins at `offset` of the source.
     pub fn packet(&mut self, p: Packet, offset: u64) {
-        self.media(Media::Packet(p), offset);
+        self.time(&p, offset);
+        self.all.push_back((Demuxed::Media(Media::Packet(p)), offset));
+    }
+
+    /// Any of these; `offset` is that of a packet.
+    pub fn media(&mut self, m: Media, offset: u64) {
+        match m {
+            Media::Packet(p) => self.packet(p, offset),
+            Media::Track(info) => self.track(info),
+            Media::Gone(track) => self.gone(track),
+            m => self.all.push_back((Demuxed::Media(m), offset)),
+        }
     }
 
     fn time(&mut self, p: &Packet, offset: u64) {
@@ -170,7 +188,7 @@ mod tests {
         }
         f.seek();
         f.packet(packet(1, 3), 70);
-        f.media(Media::Gone(TrackId(1)), 80);
+        f.gone(TrackId(1));
         f.packet(packet(1, 1), 90);
         f.packet(packet(1, 0), 100);
         f.fail(110, "end", ErrorKind::Truncated);

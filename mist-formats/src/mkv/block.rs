@@ -30,7 +30,8 @@ impl Block {
     /// Takes the head off a SimpleBlock or a group's Block.
     pub(super) fn simple(data: &Bytes) -> Result<Self, ErrorKind> {
         let (track, len) = vint(data)?.ok_or(ErrorKind::Size("block without its head"))?;
-        let head = data.get(len..).and_then(<[u8]>::first_chunk).ok_or(ErrorKind::Size("block without its head"))?;
+        let head =
+            data.get(len..).and_then(<[u8]>::first_chunk).ok_or(ErrorKind::Size("block without its head"))?;
         let [t0, t1, flags] = *head;
         let before = len + head.len();
         Ok(Self {
@@ -70,7 +71,9 @@ impl Block {
                 _ => {}
             }
         }
-        block.map(|b| Self { key, duration, discard, beside, ..b }).ok_or(ErrorKind::Missing("Block of a BlockGroup"))
+        block
+            .map(|b| Self { key, duration, discard, beside, ..b })
+            .ok_or(ErrorKind::Missing("Block of a BlockGroup"))
     }
 }
 

@@ -9,8 +9,9 @@ use super::reorder::Frame;
 use super::track::duration;
 use bytes::Bytes;
 use mist_core::codec::packet_duration;
-use mist_core::format::{Demuxed, ErrorKind};
-use mist_core::media::{Kind, Media, Packet, TrackId};
+use mist_core::findings::Findings;
+use mist_core::format::ErrorKind;
+use mist_core::media::{Kind, Packet, TrackId};
 use mist_core::time::{Duration, Timestamp};
 use std::collections::VecDeque;
 
@@ -156,13 +157,13 @@ impl Demuxer {
         }
         // Nothing decodes nothing; of text it is the end of what was shown.
         if !frame.data.is_empty() || kind == Kind::Text {
-            let out = &mut self.out;
+            let found = &mut self.found;
             if !t.announced {
                 t.complete(&frame.data);
-                out.push_back((Demuxed::Media(Media::Track(t.info.clone())), 0));
+                found.track(t.info.clone());
             }
             let id = t.info.id;
-            t.reorder.push(frame, &mut |f, dts| out.push_back(packet(id, f, dts)));
+            t.reorder.push(frame, &mut |f, dts| give(found, id, f, dts));
         }
         if !p.frames.is_empty() {
             self.pending = Some(p);
@@ -170,8 +171,8 @@ impl Demuxer {
     }
 }
 
-/// What is said of a frame with its decoding time, and where it lies.
-pub(super) fn packet(track: TrackId, f: Frame, dts: Timestamp) -> (Demuxed, u64) {
+/// Gives a frame, which has got its decoding time.
+pub(super) fn give(found: &mut Findings, track: TrackId, f: Frame, dts: Timestamp) {
     let Frame { pts, duration, key, data, offset } = f;
-    (Demuxed::Media(Media::Packet(Packet { track, dts, cts: pts - dts, duration, key, data })), offset)
+    found.packet(Packet { track, dts, cts: pts - dts, duration, key, data }, offset);
 }

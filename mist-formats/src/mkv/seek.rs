@@ -151,12 +151,13 @@ impl Demuxer {
             kind: ErrorKind::Unsupported("seeking before a cluster was read"),
         };
         let reference = self.tracks.iter().find(|t| Some(t.number) == self.reference);
-        let (Some(delay), None, Some(_)) = (reference.map(|t| t.delay), &self.error, self.first_cluster)
+        let (Some(delay), None, Some(_)) =
+            (reference.map(|t| t.delay), self.found.error(), self.first_cluster)
         else {
             return Err(unsupported);
         };
         let time = to.to_rate(NANO).saturating_add(delay);
-        self.out.clear();
+        self.found.seek();
         self.pending = None;
         self.landing = None;
         self.scan = None;

@@ -58,7 +58,7 @@ impl Demuxer {
         }
         // What comes behind is for tools that show structure.
         let odd = end.wrapping_sub(d.start) % 2 == 1;
-        self.state = match (self.nodes, odd) {
+        self.state = match (self.found.wants_nodes(), odd) {
             (false, _) => State::Done,
             (true, true) => State::Pad,
             (true, false) => State::Chunk,
