@@ -3,8 +3,7 @@
 use super::boxes::{Head, Part, Reader, names};
 use super::demux::shown;
 use super::limits;
-use mist_core::format::{Demuxed, Node};
-use std::collections::VecDeque;
+use mist_core::format::Node;
 
 /// A box that isn't looked into.
 pub(super) fn leaf(head: &Head, offset: u64) -> Node {
@@ -17,21 +16,26 @@ pub(super) fn leaf(head: &Head, offset: u64) -> Node {
 }
 
 /// A box with all that it holds.
-pub(super) fn all(part: &Part, depth: u16, out: &mut VecDeque<Demuxed>) {
+pub(super) fn all(part: &Part, out: &mut impl FnMut(Node)) {
+    tree(part, 0, &mut 0, out);
+}
+
+fn tree(part: &Part, depth: u16, made: &mut usize, out: &mut impl FnMut(Node)) {
     let name = names::name(&part.kind);
-    out.push_back(Demuxed::Node(Node {
+    *made += 1;
+    out(Node {
         depth,
         offset: part.at.saturating_sub(part.head),
         len: part.head.saturating_add(part.body.len() as u64),
         name,
         detail: describe(part).unwrap_or_default(),
-    }));
-    if depth >= limits::DEPTH || out.len() > limits::NODES {
+    });
+    if depth >= limits::DEPTH || *made > limits::NODES {
         return;
     }
     if let Some(skip) = names::holds(&part.kind) {
         for p in part.parts(skip) {
-            all(&p, depth + 1, out);
+            tree(&p, depth + 1, made, out);
         }
     }
 }

@@ -470,6 +470,7 @@ impl mist_core::format::Demuxer for Demuxer {
 mod tests {
     use super::*;
     use mist_core::format::Demuxer as _;
+    use mist_core::media::Media;
 
     fn chunk(id: &[u8; 4], size: u32, body: &[u8]) -> Vec<u8> {
         let mut d = id.to_vec();
