@@ -179,9 +179,9 @@ const DAMAGED: &[(&str, usize, Option<ErrorKind>)] = &[
     ("bug2020502", 22, Some(ErrorKind::Truncated)),
     // The start of a segment whose rest is elsewhere, and a piece of one.
     ("shaka-init-segment", 0, Some(ErrorKind::Truncated)),
-    ("vhs-webmVideo.webm", 0, Some(ErrorKind::Malformed("no EBML header"))),
+    ("vhs-webmVideo.webm", 0, Some(ErrorKind::Sync("no EBML header"))),
     ("vhs-webmVideoInit", 0, None),
-    ("subsample_encrypted", 0, Some(ErrorKind::Unsupported("encrypted track"))),
+    ("subsample_encrypted", 0, Some(ErrorKind::Encrypted("track"))),
 ];
 
 #[test]

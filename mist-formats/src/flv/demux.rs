@@ -579,7 +579,8 @@ mod tests {
     fn oddities_between_good_tags() {
         // A second file joined on, with its header and times that start again.
         let (times, problems, end) = run(&join(&[START, &sound(0), &sound(20), START, &sound(0)]));
-        assert_eq!((times, problems.len(), end), (vec![0, 20, 0], 1, None));
+        assert_eq!((times, problems.len(), end), (vec![0, 20, 0], 2, None));
+        assert_eq!(problems[1].kind, ErrorKind::TimeBack);
         // Encrypted, empty, and of a codec that nobody knows.
         let odd = join(&[&tag(0x28, 5, b"secret"), &tag(8, 6, b""), &tag(9, 6, &[0x1f, 0])]);
         let (times, problems, end) = run(&join(&[START, &sound(0), &odd, &sound(20)]));

@@ -168,6 +168,10 @@ impl Stream {
                 self.hole();
             }
         }
+        // Only -1 says that no packet ends on the page (RFC 3533 §6).
+        if page.granule < -1 {
+            events.push(problem(page.offset, "page/granule", ErrorKind::Malformed("granule position")));
+        }
         for piece in page.pieces() {
             if self.joining {
                 self.joining = !piece.last;

@@ -759,7 +759,8 @@ mod tests {
                 if at == es.len() { break }
             }
             let got = demux(&data);
-            prop_assert_eq!(&got.problems, &Vec::<FormatError>::new());
+            // A picture that begins in a PES packet of others has an estimated time, which a stamp may take back.
+            prop_assert!(got.problems.iter().all(|p| p.kind == ErrorKind::TimeBack), "{:?}", got.problems);
             prop_assert_eq!(got.packets.len(), 12);
             for (p, u) in got.packets.iter().zip(&units) {
                 let want: Vec<_> = nal::annex_b(u).filter(|n| n[0] != 9).collect();
@@ -828,7 +829,7 @@ mod tests {
         let got = demux(&data);
         assert!(got.error.is_none());
         assert_eq!(got.packets.len(), 1);
-        assert!(got.problems.iter().any(|p| p.kind == ErrorKind::Unsupported("scrambled stream")));
+        assert!(got.problems.iter().any(|p| p.kind == ErrorKind::Encrypted("scrambled stream")));
 
         let mut core = Core::new();
         for n in 0..8000u16 {

@@ -601,7 +601,7 @@ mod tests {
         let (all, problems, error) = run(&wav(b"RIFF", &[fmt.clone(), whole(b"data", &body)]));
         assert_eq!(all, [frame(1), frame(2), frame(3), frame(4)].concat());
         let (lost, end) = ("no frame here; went on at the next", "no frame from here to the end");
-        assert_eq!(problems, [ErrorKind::Malformed(lost), ErrorKind::Malformed(end)]);
+        assert_eq!(problems, [ErrorKind::Sync(lost), ErrorKind::Sync(end)]);
         assert_eq!(error, None);
         // Seeking drops the frames before: the times stay exact.
         let file = wav(b"RIFF", &[fmt, whole(b"data", &[frame(1), frame(2), frame(3)].concat())]);
