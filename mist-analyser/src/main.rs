@@ -206,11 +206,11 @@ fn container<W: Write>(
         }
         Err(Failure::Read(e)) => Ok(Some(e.to_string())),
         Err(Failure::Format(e)) if !analysis.has_media() || e.kind == ErrorKind::NeedsSeek => {
-            analysis.problem(Problem::of(&e))?;
+            analysis.trouble(&e)?;
             Ok(Some(e.to_string()))
         }
         Err(Failure::Format(e)) => {
-            analysis.problem(Problem::of(&e))?;
+            analysis.trouble(&e)?;
             Ok(None)
         }
     }
