@@ -167,7 +167,7 @@ const DAMAGED: &[(&str, usize, Option<ErrorKind>)] = &[
     (
         "fixed_lacing_bad_lace_size",
         0,
-        Some(ErrorKind::Malformed("fixed-size lacing does not divide the block")),
+        Some(ErrorKind::Size("fixed-size lacing does not divide the block")),
     ),
     // Its header is damaged as well; the second track's CodecID is one of those.
     ("invalid_vp9_bitstream", 2, Some(ErrorKind::Unsupported("DocType"))),
