@@ -2,6 +2,7 @@
 """Makes the seeds in fuzz/corpus: small valid inputs of each target, from which a fuzzer starts. The results are committed."""
 
 import pathlib
+import random
 import re
 import struct
 import sys
@@ -324,9 +325,13 @@ for name, text, fmt in (("srt", srt, "text::SRT"), ("vtt", vtt, "text::VTT")):
     for coding in ("utf-8", "utf-16"):
         save("demux", f"{name}-{coding}", bytes([number(fmt), 3]) + text.encode(coding))
 
-frames = b"".join(bytes([flags, 40, 8, 5]) + b"\0\0\0\x01\x65" for flags in (5, 2, 1, 2, 1, 2, 5))
-for n in range(6):
-    save("mux_round_trip", f"frames-{n}", bytes([n, n // 2, n]) + frames)
+# A format, the way that it is written, and decisions: two plans of each of the three ways for every format.
+for name in re.findall(r"&(\w+)::(\w+)", (ROOT.parent / "mist-formats/src/lib.rs").read_text().split("FORMATS: &[&FormatDef] =")[1]):
+    n = number("::".join(name))
+    for way in range(6):
+        bits = random.Random(100 * n + way)
+        label = name[0] if name[1] == "FORMAT" else name[1].lower()
+        save("mux_round_trip", f"{label}-{way}", bytes([n, way]) + bits.randbytes(80 + 60 * way))
 
 
 def steps(*ops):

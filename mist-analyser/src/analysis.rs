@@ -6,7 +6,7 @@ use crate::problem::{Problem, Problems, Sort};
 use crate::report::{Report, Whole};
 use crate::structure;
 use crate::track::Track;
-use mist_core::format::{Demuxed, FormatError, Node};
+use mist_core::format::{Demuxed, Node};
 use mist_core::media::{Kind, Media, Packet, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
 use std::io::{self, Write};
@@ -113,13 +113,9 @@ impl<W: Write> Analysis<W> {
         !self.problems.kept().is_empty()
     }
 
-    /// A demuxer or reader says that something is wrong.
-    pub(crate) fn trouble(&mut self, e: &FormatError) -> io::Result<()> {
-        Problem::of(e).map_or(Ok(()), |p| self.problem(p))
-    }
-
-    /// Something is wrong.
-    pub(crate) fn problem(&mut self, p: Problem) -> io::Result<()> {
+    /// Something is wrong, or nothing.
+    pub(crate) fn problem(&mut self, p: impl Into<Option<Problem>>) -> io::Result<()> {
+        let Some(p) = p.into() else { return Ok(()) };
         if let Some(t) = p.track
             && !self.shows_track(t.0)
         {
@@ -361,7 +357,7 @@ impl<W: Write> Sink for Analysis<W> {
                     return Ok(ControlFlow::Break(()));
                 }
             }
-            Demuxed::Problem(e) => self.trouble(&e)?,
+            Demuxed::Problem(e) => self.problem(Problem::of(&e))?,
             Demuxed::Node(n) => self.node(&n)?,
             _ => {}
         }

@@ -57,7 +57,14 @@ pub(crate) fn run(
 ) -> Result<bool, Failure> {
     let mut at_end = 0;
     loop {
-        let want = match demuxer.poll().map_err(Failure::Format)? {
+        let found = match demuxer.poll() {
+            Ok(found) => found,
+            Err(e) => {
+                checks.failed(|p| sink.problem(p)).map_err(Failure::Write)?;
+                return Err(Failure::Format(e));
+            }
+        };
+        let want = match found {
             Demuxed::Need(want) => want,
             Demuxed::End | Demuxed::Media(Media::End) => {
                 checks.end(|p| sink.problem(p)).map_err(Failure::Write)?;

@@ -3,6 +3,7 @@
 //! The segments between two discontinuities go through one demuxer, as in a player. Live playlists are loaded again and
 //! again until they end, `--to` is reached, or the server is gone.
 
+mod decrypt;
 mod fetch;
 mod segments;
 
@@ -63,6 +64,7 @@ struct List {
     pipe: Option<Pipe>,
     known: BTreeMap<u64, Known>,
     segments: u64,
+    keys: decrypt::Keys,
     reported_encrypted: bool,
 }
 
@@ -87,6 +89,7 @@ impl List {
             pipe: None,
             known: BTreeMap::new(),
             segments: 0,
+            keys: decrypt::Keys::default(),
             reported_encrypted: false,
         }
     }

@@ -11,7 +11,6 @@ mod dialogue;
 mod entry;
 mod hls;
 mod http;
-mod id3;
 mod json;
 mod problem;
 mod progress;
@@ -19,6 +18,7 @@ mod report;
 mod source;
 mod structure;
 mod track;
+mod unknown;
 
 use analysis::{Analysis, Selection};
 use chart::Chart;
@@ -206,11 +206,11 @@ fn container<W: Write>(
         }
         Err(Failure::Read(e)) => Ok(Some(e.to_string())),
         Err(Failure::Format(e)) if !analysis.has_media() || e.kind == ErrorKind::NeedsSeek => {
-            analysis.trouble(&e)?;
+            analysis.problem(Problem::of(&e))?;
             Ok(Some(e.to_string()))
         }
         Err(Failure::Format(e)) => {
-            analysis.trouble(&e)?;
+            analysis.problem(Problem::of(&e))?;
             Ok(None)
         }
     }
@@ -252,14 +252,6 @@ fn open(args: &Args) -> Result<Input, String> {
         let all = source.all(mist_protocols::hls::parse::limits::MAX_BYTES).map_err(text)?;
         return Ok(Input::Playlist(url, all));
     }
-    let format = probe(FORMATS, &head).ok_or_else(|| unknown(&head))?;
+    let format = probe(FORMATS, &head).ok_or_else(|| unknown::describe(&head))?;
     Ok(Input::Container(source, format))
-}
-
-/// What is said of a source that no format claims: how it begins tells at once what it is instead, such as the message
-/// of a server that has refused.
-fn unknown(head: &[u8]) -> String {
-    const SHOWN: usize = 48;
-    let start = head.get(..SHOWN).unwrap_or(head).escape_ascii();
-    format!("not a known format; it begins with \"{start}\"")
 }

@@ -79,14 +79,15 @@ catalogue! {
         NoParameterSets = "no-parameter-sets", Error, "A video track has no SPS or PPS", "decoders can't start";
         FalseKeyframe = "false-keyframe", Error, "The container calls a picture a keyframe that isn't one", "seeking there shows garbage until the next keyframe";
         HiddenKeyframe = "hidden-keyframe", Info, "A keyframe that the container doesn't mark", "seeking never lands there";
+        BitReservoir = "bit-reservoir", Info, "The first frame of MP3 needs data of frames that are missing", "players are silent for a moment, or leave the frame out";
         EmptyPacket = "empty-packet", Warning, "A packet without bytes", "decoders report an error or show the last picture again";
         UnitLengths = "nal-length", Error, "Lengths of NAL units don't fill their packet", "decoders drop the picture or report an error";
         SizeMismatch = "size-mismatch", Warning, "The container and the codec disagree on size, rate or channels", "players scale, pitch or mix wrongly until decoding tells";
     }
-    "FLV and RTMP" {
+    "FLV, RTMP and RTSP" {
         FlvTagSize = "flv-tag-size", Warning, "PreviousTagSize is wrong", "players that read backwards or check it stop here";
         DialogueRefused = "refused", Error, "A peer answered with an error", "nothing is published or played";
-        RtpMedia = "rtp-media", Info, "Media in RTP, which is counted here but not put together", "players that speak RTSP show it";
+        RtpMedia = "rtp-media", Info, "Media in RTP that is counted but not put together: nothing describes it, or its encoding is not read here", "players that speak RTSP show it";
         RtpLoss = "rtp-loss", Error, "Sequence numbers of RTP packets leave a hole", "pictures break up and sound clicks";
     }
     "MPEG-TS" {
@@ -105,9 +106,10 @@ catalogue! {
         BufferUnderflow = "t-std-underflow", Warning, "The end of a picture or frame comes after its decoding time", "hardware players stutter";
     }
     "MP4" {
-        BoxSize = "box-size", Error, "The size of a box (in Matroska: of an element) doesn't fit its content or its parent", "many players refuse the file";
+        BoxSize = "box-size", Error, "The size of a box (of an element in Matroska, a chunk in RIFF) doesn't fit its content or its parent", "many players refuse the file";
         SampleTable = "sample-table", Error, "Sample tables contradict each other or point outside the file", "samples are lost, or the file is refused";
         LateIndex = "late-index", Info, "moov lies behind the media", "players that read over a network fetch the end first, or the whole file";
+        EncryptionBoxes = "encryption-boxes", Info, "Boxes of encryption where no track is said to be encrypted", "some players wait for a key";
         EditList = "edit-list", Info, "An edit list of several parts", "some players start late, shift sound against picture, or cut the end";
     }
     "Matroska" {
@@ -129,6 +131,7 @@ catalogue! {
         HlsSegmentStart = "hls-segment-start", Warning, "The video of a segment doesn't begin with a keyframe", "seeking and switching variants show garbage or a pause there";
         HlsVariants = "hls-variants", Warning, "Segments of variants don't begin and end together", "switching repeats or skips something";
         HlsBandwidth = "hls-bandwidth", Warning, "Segments need more bits a second than BANDWIDTH promises", "players choose a variant that their network can't carry, and stall";
+        HlsKey = "hls-key", Error, "A key can't be fetched, has the wrong length, or doesn't decrypt its segment", "players show nothing of it";
         HlsStall = "hls-stall", Error, "A live playlist got no new segment for more than three target durations", "players run empty";
     }
 }

@@ -1,7 +1,7 @@
 //! What is counted and checked of each track, in constant memory.
 
 use crate::problem::{Problem, Sort};
-use mist_core::codec::{self, Codec, h264, hevc, nal};
+use mist_core::codec::{self, Codec, h264, hevc, mpa, nal, speex};
 use mist_core::media::{Kind, Packet, Params, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
 use std::sync::Arc;
@@ -110,8 +110,11 @@ pub(crate) struct Track {
     key: Option<(Timestamp, u64)>,
     peak: Peak,
     sound: Sound,
-    sets_checked: bool,
+    /// What the description says was held against the first packet.
+    description_checked: bool,
     lengths_reported: bool,
+    /// Frames of sound in a row that are stored as much shorter or longer than they are.
+    misfits: u32,
     /// The source says that the clock starts anew with the next packet.
     restarted: bool,
 }
@@ -132,8 +135,9 @@ impl Track {
             key: None,
             peak: Peak::default(),
             sound: Sound::default(),
-            sets_checked: false,
+            description_checked: false,
             lengths_reported: false,
+            misfits: 0,
             restarted: false,
         }
     }
@@ -141,7 +145,8 @@ impl Track {
     /// Another description holds from here on.
     pub(crate) fn describe(&mut self, info: Arc<TrackInfo>) {
         self.info = info;
-        self.sets_checked = false;
+        self.description_checked = false;
+        self.misfits = 0;
         self.sound.next = None;
     }
 
@@ -239,7 +244,12 @@ impl Track {
         }
         match kind {
             Kind::Video => self.picture(p, &mut say),
-            Kind::Audio => self.frame(p, &mut say),
+            Kind::Audio => {
+                if !std::mem::replace(&mut self.description_checked, true) {
+                    self.first_frame(p, start && self.times.is_none(), &mut say);
+                }
+                self.frame(p, &mut say);
+            }
             _ => {}
         }
         if let Some(len) = self.count(p).filter(|len| kind == Kind::Video && *len > LONG_GOP) {
@@ -256,7 +266,7 @@ impl Track {
             }
             return;
         }
-        if with_units && !std::mem::replace(&mut self.sets_checked, true) {
+        if with_units && !std::mem::replace(&mut self.description_checked, true) {
             if !has_sets(self.info.codec, &self.info.init, &p.data) {
                 say(Sort::NoParameterSets, "neither the description nor the first picture has SPS and PPS");
             } else if let Some(Params::Video { width, height, .. }) =
@@ -294,6 +304,38 @@ impl Track {
         }
     }
 
+    /// What the first frame of sound says beside its description. `start`: nothing was before it.
+    fn first_frame(&self, p: &Packet, start: bool, say: &mut impl FnMut(Sort, &str)) {
+        let i = &self.info;
+        if i.codec == Codec::Mp3
+            && start
+            && let Some(n) = mpa::Header::parse(&p.data).ok().and_then(|h| h.reservoir(&p.data))
+            && n > 0
+        {
+            say(Sort::BitReservoir, &format!("the first frame needs {n} bytes of frames before it"));
+        }
+        if i.codec == Codec::Speex
+            && let Ok(h) = speex::Header::parse(&i.init)
+            && let declared = speex::Header::declared_frame(&i.init)
+            && declared != h.frame
+        {
+            let what = format!("the header states frames of {declared} samples, its mode has {}", h.frame);
+            say(Sort::Malformed, &what);
+        }
+        let own = codec::params(i.codec, &i.init).or_else(|| codec::params_from_payload(i.codec, &p.data));
+        if let Some(Params::Audio { rate, channels, .. }) = own {
+            // Opus always decodes to 48 kHz. Spectral band replication doubles the rate, parametric stereo the channels.
+            let aac = i.codec == Codec::Aac;
+            let fits = |a: u32, b: u32| a == 0 || b == 0 || a == b || aac && (a == b * 2 || b == a * 2);
+            if i.codec != Codec::Opus && !fits(i.rate(), rate) {
+                say(Sort::SizeMismatch, &format!("the container says {} Hz, the codec {rate} Hz", i.rate()));
+            } else if !fits(i.channels().into(), channels.into()) {
+                let what = format!("the container says {} channels, the codec {channels}", i.channels());
+                say(Sort::SizeMismatch, &what);
+            }
+        }
+    }
+
     /// How long a frame of sound is beside what the stamps say.
     fn frame(&mut self, p: &Packet, say: &mut impl FnMut(Sort, &str)) {
         // Nellymoser's and Speex's frames in FLV are stamped as they were spoken.
@@ -302,6 +344,17 @@ impl Track {
             self.sound.next = None;
             return;
         };
+        let (stored, real) = (p.duration.ticks(), length.ticks());
+        let fits = stored <= 0 || stored < real.saturating_mul(4) && real < stored.saturating_mul(4);
+        // The last frame may be cut, and one alone is the last. Once is enough.
+        if self.misfits < 2 {
+            self.misfits = if fits { 0 } else { self.misfits + 1 };
+        }
+        if !fits && self.misfits == 2 {
+            self.misfits += 1;
+            let (ms, real) = (p.duration.as_secs_f64() * 1000.0, length.as_secs_f64() * 1000.0);
+            say(Sort::WrongDuration, &format!("frames of {real:.3} ms are stored as {ms:.3} ms"));
+        }
         if let Some(next) = self.sound.next {
             let slip = p.dts - next;
             if slip.abs() > MAX_SLIP {

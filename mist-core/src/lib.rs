@@ -22,6 +22,7 @@ pub mod media;
 pub mod name;
 pub mod queue;
 pub mod registry;
+pub mod reorder;
 pub mod select;
 pub mod session;
 pub mod time;

@@ -164,11 +164,7 @@ fn same(codec: &str, tolerance: f64, p: &Packet, r: &TruthPacket) -> Result<(), 
 const DAMAGED: &[(&str, usize, Option<ErrorKind>)] = &[
     // Attachments and chapters, of which the last is cut.
     ("chapters_truncated_chapter_string", 0, Some(ErrorKind::Unsupported("CodecID"))),
-    (
-        "fixed_lacing_bad_lace_size",
-        0,
-        Some(ErrorKind::Size("fixed-size lacing does not divide the block")),
-    ),
+    ("fixed_lacing_bad_lace_size", 0, Some(ErrorKind::Size("fixed-size lacing does not divide the block"))),
     // Its header is damaged as well; the second track's CodecID is one of those.
     ("invalid_vp9_bitstream", 2, Some(ErrorKind::Unsupported("DocType"))),
     ("primarychromaticity_fieldtoolarge", 0, Some(ErrorKind::Malformed("element in the wrong place"))),

@@ -8,6 +8,9 @@
 pub mod hls;
 pub mod progressive;
 pub mod rtmp;
+pub mod rtp;
+pub mod rtsp;
+pub mod sdp;
 
 use mist_core::registry::ProtocolDef;
 

@@ -1,7 +1,6 @@
 //! Recorded dialogues: the raw TCP bytes of one direction, or of both in two files.
 //!
-//! RTMP is read to its media. Of RTSP the messages and the interleaved packets are listed and counted; their media isn't put
-//! together.
+//! They are read to their media: tracks and packets as of a container.
 
 mod rtmp;
 mod rtsp;
@@ -20,12 +19,12 @@ pub(crate) fn run<W: Write>(
     sources: Vec<Source>,
     analysis: &mut Analysis<W>,
 ) -> io::Result<Option<String>> {
+    if protocol == "RTSP" {
+        return rtsp::run(sources, analysis);
+    }
     let mut failed = None;
     for (index, mut source) in (0..).zip(sources) {
-        let done = match protocol {
-            "RTMP" => rtmp::Rtmp::new(index).run(&mut source, analysis)?,
-            _ => rtsp::Rtsp::new(index).run(&mut source, analysis)?,
-        };
+        let done = rtmp::Rtmp::new(index).run(&mut source, analysis)?;
         failed = failed.or(done.err());
     }
     Ok(failed)

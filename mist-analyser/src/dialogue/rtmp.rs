@@ -148,7 +148,7 @@ impl Rtmp {
         let done = self.tags.read(tag, m.time, m.body.clone(), &mut out);
         let flow = self.give(out, analysis)?;
         if let Err(e) = done {
-            analysis.trouble(&e.in_file(place.1))?;
+            analysis.problem(Problem::of(&e.in_file(place.1)))?;
         }
         Ok(flow)
     }
@@ -167,7 +167,7 @@ impl Rtmp {
         let done = self.tags.read(TagKind::Script, m.time, body, &mut out);
         let flow = self.give(out, analysis)?;
         if let Err(e) = done {
-            analysis.trouble(&e.in_file(at))?;
+            analysis.problem(Problem::of(&e.in_file(at)))?;
         }
         Ok(flow)
     }

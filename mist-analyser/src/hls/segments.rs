@@ -1,5 +1,6 @@
 //! Segments through demuxers, and what their times say of the playlist.
 
+use super::decrypt::decryptor;
 use super::fetch::fetch;
 use super::{Known, List, MAX_KNOWN, TOLERANCE, node};
 use crate::analysis::{Analysis, GROUP};
@@ -13,11 +14,14 @@ use mist_core::media::{Kind, Media, TrackId};
 use mist_core::registry::probe;
 use mist_core::time::{Duration, Timestamp};
 use mist_formats::FORMATS;
-use mist_protocols::hls::parse::{Segment, resolve};
+use mist_protocols::hls::parse::{Map, Segment, resolve};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// Bytes of an initialisation section that are read.
+const MAX_INITIALISATION: usize = 4 << 20;
 
 /// A segment in a demuxer.
 #[derive(Debug)]
@@ -78,14 +82,13 @@ pub(super) fn segment<W: Write>(
         finish(l, analysis)?;
         return Ok(ControlFlow::Continue(()));
     }
-    if !s.keys.is_empty() {
-        if !std::mem::replace(&mut l.reported_encrypted, true) {
-            let how: Vec<_> = s.keys.iter().map(|k| format!("{:?}", k.method)).collect();
-            let what = format!("{label} and others are encrypted with {}", how.join(", "));
-            analysis.problem(l.problem(Sort::Encrypted, &what))?;
+    let mut found = Vec::new();
+    let Ok(mut decryptor) = decryptor(l, &s.keys, s.number, &label, &mut found) else {
+        for p in found {
+            analysis.problem(p)?;
         }
         return Ok(ControlFlow::Continue(()));
-    }
+    };
     if s.discontinuity || l.map != s.map {
         finish(l, analysis)?;
         if s.discontinuity {
@@ -95,29 +98,36 @@ pub(super) fn segment<W: Write>(
     }
     let mut pipe = l.pipe.take();
     let mut bytes = 0;
-    let mut found = Vec::new();
     let mut flow = ControlFlow::Continue(());
     if pipe.is_none()
         && let Some(m) = &s.map
     {
-        let done = fetch(&resolve(&l.url, &m.uri), m.byte_range, &mut |b| {
-            let first = pipe.is_none();
-            feed(&mut pipe, l, &b, (first, None), analysis, &mut found)
-        });
-        if let Err(e) = done {
-            let what = format!("initialisation section {} can't be read, {e}", m.uri);
-            found.push(l.problem(Sort::HlsFetch, &what));
-        }
+        initialise(&mut pipe, l, m, s.number, analysis, &mut found)?;
     }
     let url = resolve(&l.url, &s.uri);
     let mut begun = false;
     let done = fetch(&url, s.byte_range, &mut |b| {
         bytes += b.len() as u64;
-        let first = !std::mem::replace(&mut begun, true);
-        flow = feed(&mut pipe, l, &b, (first, first.then(|| s.clone())), analysis, &mut found)?;
         progress.at(*total + bytes);
+        let b = match &mut decryptor {
+            Some(d) => d.push(&b),
+            None => b,
+        };
+        if !b.is_empty() {
+            let first = !std::mem::replace(&mut begun, true);
+            flow = feed(&mut pipe, l, &b, (first, first.then(|| s.clone())), analysis, &mut found)?;
+        }
         Ok(flow)
     });
+    if let Some(d) = decryptor.filter(|_| done.is_ok() && flow.is_continue()) {
+        match d.finish() {
+            Ok(b) => {
+                let first = !begun;
+                flow = feed(&mut pipe, l, &b, (first, first.then(|| s.clone())), analysis, &mut found)?;
+            }
+            Err(what) => found.push(l.problem(Sort::HlsKey, &format!("{label}: {what}"))),
+        }
+    }
     *total += bytes;
     l.pipe = pipe;
     match done {
@@ -138,6 +148,41 @@ pub(super) fn segment<W: Write>(
         analysis.problem(p)?;
     }
     Ok(flow)
+}
+
+/// Reads the initialisation section of the segment with a number.
+fn initialise<W: Write>(
+    pipe: &mut Option<Pipe>,
+    l: &mut List,
+    m: &Map,
+    number: u64,
+    analysis: &mut Analysis<W>,
+    found: &mut Vec<Problem>,
+) -> io::Result<()> {
+    let label = format!("initialisation section {}", m.uri);
+    let Ok(mut decryptor) = decryptor(l, &m.keys, number, &label, found) else { return Ok(()) };
+    let mut all = Vec::new();
+    let done = fetch(&resolve(&l.url, &m.uri), m.byte_range, &mut |b| {
+        match &mut decryptor {
+            Some(d) => all.extend_from_slice(&d.push(&b)),
+            None => all.extend_from_slice(&b),
+        }
+        Ok(if all.len() > MAX_INITIALISATION { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    });
+    if let Err(e) = done {
+        found.push(l.problem(Sort::HlsFetch, &format!("{label} can't be read, {e}")));
+    } else if all.len() > MAX_INITIALISATION {
+        found.push(l.problem(Sort::Limit, &format!("{label} is longer than is read")));
+        return Ok(());
+    } else if let Some(d) = decryptor {
+        match d.finish() {
+            Ok(b) => all.extend_from_slice(&b),
+            Err(what) => found.push(l.problem(Sort::HlsKey, &format!("{label}: {what}"))),
+        }
+    }
+    // Whoever has seen enough is asked again with the segment.
+    let _ = feed(pipe, l, &all.into(), (true, None), analysis, found)?;
+    Ok(())
 }
 
 /// Gives a demuxer more bytes, the first of a segment or not, and takes what comes out. The first bytes choose the demuxer.

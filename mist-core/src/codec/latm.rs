@@ -88,6 +88,26 @@ impl Latm {
             let mux = Mux::read(r, element)?;
             self.mux = Some(mux);
         }
+        self.frames(r)
+    }
+
+    /// With a configuration that is given apart (StreamMuxConfig), as SDP gives it.
+    ///
+    /// # Errors
+    /// It ends early or uses what isn't handled.
+    pub fn configured(config: &[u8]) -> Result<Self, CodecError> {
+        Ok(Self { mux: Some(Mux::read(&mut BitReader::new(config), config)?) })
+    }
+
+    /// The raw AAC frames of an AudioMuxElement without configuration (muxConfigPresent 0).
+    ///
+    /// # Errors
+    /// It ends early.
+    pub fn bare_element(&self, element: &[u8]) -> Result<SmallVec<[Bytes; 1]>, CodecError> {
+        self.frames(&mut BitReader::new(element))
+    }
+
+    fn frames(&self, r: &mut BitReader<'_>) -> Result<SmallVec<[Bytes; 1]>, CodecError> {
         let Some(mux) = &self.mux else { return Ok(SmallVec::new()) };
         let mut out = SmallVec::new();
         for _ in 0..mux.subframes {

@@ -36,6 +36,15 @@ const BIT_RATES: [[u16; 14]; 5] = [
 ];
 
 impl Header {
+    /// Bytes before a frame of layer III, counted without heads, that its sound begins in: `main_data_begin` of ISO/IEC
+    /// 11172-3 §2.4.1.7 and ISO/IEC 13818-3 §2.4.1.7. `None` for other layers and where `frame` is too short.
+    pub fn reservoir(&self, frame: &[u8]) -> Option<u16> {
+        let protected = frame.get(1)? & 1 == 0;
+        let (a, rest) = frame.get(if protected { 6 } else { 4 }..)?.split_first()?;
+        (self.layer == 3).then_some(())?;
+        Some(if self.low_rate { u16::from(*a) } else { u16::from(*a) << 1 | u16::from(rest.first()? >> 7) })
+    }
+
     /// Bytes that [`Self::parse`] needs.
     pub const MIN: usize = 4;
 

@@ -41,7 +41,12 @@ impl Header {
         }
         let number =
             |at: usize| packet.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |b| u32::from_le_bytes(*b));
-        let (rate, channels, frame) = (number(36), number(48), number(56));
+        let (rate, channels) = (number(36), number(48));
+        // Beta encoders wrote the frame of another mode; decoders go by the mode.
+        let frame = match number(40) {
+            mode @ 0..=2 => flash::SPEEX_SAMPLES / 2 << mode,
+            _ => Self::declared_frame(packet),
+        };
         // Old encoders leave the number of frames at 0.
         let frames = number(64).max(1);
         if rate == 0 || frame == 0 || !(1..=2).contains(&channels) {
@@ -53,6 +58,11 @@ impl Header {
         Ok(Self { rate, channels: channels as u8, frame, frames, extra_headers: number(68) })
     }
 
+    /// Samples of a frame as the header packet has them, which need not be those of its mode.
+    pub fn declared_frame(packet: &[u8]) -> u32 {
+        packet.get(56..).and_then(<[u8]>::first_chunk).map_or(0, |b| u32::from_le_bytes(*b))
+    }
+
     /// What FLV means without saying it: wide band, one channel, one frame a packet.
     pub const WIDE_BAND: Self = Self {
         rate: flash::SPEEX_RATE,
@@ -62,14 +72,14 @@ impl Header {
         extra_headers: 0,
     };
 
-    /// Writes the header packet of a stream whose mode follows from its rate, with a variable bit rate.
+    /// Writes the header packet of a stream with a variable bit rate. Its mode follows from the frame.
     pub fn build(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(Self::LEN);
         out.put_slice(b"Speex   1.2");
         out.put_bytes(0, 17);
-        let mode = match self.rate {
-            0..=12_500 => 0,
-            12_501..=25_000 => 1,
+        let mode = match self.frame {
+            160 => 0,
+            320 => 1,
             _ => 2,
         };
         let words = [
@@ -117,11 +127,14 @@ mod tests {
         assert_eq!(p.len(), Header::LEN);
         assert_eq!(Header::parse(&p), Ok(h));
         (0..p.len()).for_each(|n| assert!(Header::parse(&p[..n]).is_err()));
-        for (at, v) in [(39, 1), (48, 3), (48, 0), (58, 1), (66, 1)] {
+        for (at, v) in [(39, 1), (48, 3), (48, 0), (66, 1)] {
             let mut bad = p.to_vec();
             bad[at] = v;
             assert!(Header::parse(&bad).is_err(), "{at}");
         }
+        let mut beta = p.to_vec();
+        beta[56..60].copy_from_slice(&320u32.to_le_bytes());
+        assert_eq!((Header::parse(&beta), Header::declared_frame(&beta)), (Ok(h), 320));
         assert_eq!(packet_duration(b""), Some(Duration::from_millis(20)));
         assert_eq!(packet_duration(&p), Some(Duration::from_rate(1280, 44_100)));
         assert_eq!(packet_duration(b"x"), None);

@@ -5,7 +5,7 @@ use super::limits;
 use super::meta::{Metadata, Script};
 use super::tag::{Sound, TagError, TagKind, Unit, UnitKind, audio_units, video_units};
 use bytes::Bytes;
-use mist_core::codec::Codec;
+use mist_core::codec::{Codec, params_from_payload};
 use mist_core::format::ErrorKind;
 use mist_core::media::{Kind, Media, Packet, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp, Unwrap};
@@ -266,11 +266,18 @@ impl Track {
         let changed = self.sound != unit.sound && self.codec != Codec::Aac;
         self.sound = unit.sound;
         // Pictures without configuration carry their size in keyframes.
-        let bare = self.config.is_empty() && unit.key && self.codec.kind() == Kind::Video;
+        let is_video = self.codec.kind() == Kind::Video;
+        let bare = self.config.is_empty() && unit.key && is_video;
         if (self.info.is_none() || changed || bare)
             && let Some(d) = describe::frame(self.codec, unit.sound, unit.key, &data)
         {
             self.announce(d, hints, out);
+        }
+        // The configuration of VP9 has no size.
+        if let Some(info) = self.info.clone().filter(|i| unit.key && is_video && i.size() == (0, 0))
+            && let Some(params) = params_from_payload(self.codec, &data)
+        {
+            self.announce(Description { init: info.init.clone(), params }, hints, out);
         }
         if self.info.is_none() {
             // Without it no decoder can start. One report is enough for a publisher that never sends one.
@@ -343,6 +350,18 @@ mod tests {
         assert!(read(&mut r, TagKind::Video, 80, video(1, &frame)).is_err());
         assert_eq!(read(&mut r, TagKind::Video, 80, header).unwrap().len(), 1);
         assert!(read(&mut r, TagKind::Video, 90, video(2, &[])).unwrap().is_empty(), "end of sequence");
+    }
+
+    #[test]
+    fn vp9_has_its_size_in_keyframes() {
+        let mut r = TagReader::new();
+        let config = [&b"\x90vp09"[..], &[1, 0, 0, 0, 0, 40, 0x82, 2, 2, 2, 0, 0]].concat();
+        let mut sizes: Vec<_> = read(&mut r, TagKind::Video, 0, config).unwrap().iter().map(size).collect();
+        let key = [&b"\x91vp09"[..], &[0x82, 0x49, 0x83, 0x42, 0, 0x77, 0xf0, 0x43, 0x70, 1]].concat();
+        let got = read(&mut r, TagKind::Video, 0, key.clone()).unwrap();
+        sizes.extend(got.first().map(size));
+        assert_eq!((got.len(), sizes), (2, vec![(0, 0), (1920, 1080)]));
+        assert_eq!(read(&mut r, TagKind::Video, 40, key).unwrap().len(), 1, "said once");
     }
 
     #[test]

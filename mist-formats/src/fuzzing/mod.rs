@@ -2,7 +2,10 @@
 //!
 //! Each takes arbitrary bytes and fails by panicking.
 
+mod material;
+mod plan;
 mod round_trip;
+mod rules;
 
 pub use round_trip::mux_round_trip;
 
@@ -175,7 +178,6 @@ mod tests {
         fn arbitrary_bytes(data in prop::collection::vec(any::<u8>(), 0..400)) {
             demux(&data);
             amf(&data);
-            mux_round_trip(&data);
         }
 
         #[test]

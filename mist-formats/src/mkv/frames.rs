@@ -5,13 +5,13 @@ use super::cues::Point;
 use super::demux::{Demuxer, NANO, State, path};
 use super::ebml::Head;
 use super::lacing;
-use super::reorder::Frame;
 use super::track::duration;
 use bytes::Bytes;
 use mist_core::codec::packet_duration;
 use mist_core::findings::Findings;
 use mist_core::format::ErrorKind;
 use mist_core::media::{Kind, Packet, TrackId};
+use mist_core::reorder::Frame;
 use mist_core::time::{Duration, Timestamp};
 use std::collections::VecDeque;
 

@@ -9,7 +9,7 @@
 //! - *Times* are the blocks' own, less CodecDelay, so sound with a delay begins before 0, as ffprobe shows it; not
 //!   rounded to TimestampScale, though. Frames that share a block follow each other by BlockDuration's share, or by
 //!   what the codec says, or DefaultDuration. DiscardPadding shortens the last packet's duration. Decoding times aren't
-//!   stored: `reorder` derives them for codecs that reorder pictures, with no more delay than needed.
+//!   stored: `mist_core::reorder` derives them for codecs that reorder pictures, with no more delay than needed.
 //! - *Keyframes* are what SimpleBlock's flag says, and groups without ReferenceBlock; frames of VP8, VP9, AV1 and Theora
 //!   have to be keyframes as well, as some writers never reference.
 //! - *Descriptions* come with Tracks; where init data is in the payload only (VP9 mostly, H.264 with start codes), with
@@ -40,7 +40,6 @@ mod mux;
 mod mux_element;
 mod mux_head;
 mod nodes;
-mod reorder;
 mod resync;
 pub mod schema;
 mod seek;

@@ -3,7 +3,7 @@
 //! The same bytes serve both: sizes of the segment and its clusters are open, and room is kept for what is known at the
 //! end only. [`finish`](mist_core::format::Muxer::finish) writes Cues and says how to patch SeekHead, Duration and all
 //! sizes; an index gives the duration at once, and nothing is remembered for a sink that is a pipe. WebM is what only has codecs that WebM allows, the rest is
-//! Matroska.
+//! Matroska. WebM's WebVTT has no place for the file's header: styles are lost there.
 //!
 //! Timestamps have the resolution of the fastest audio track's samples instead of the usual millisecond, so that times
 //! of samples come back exactly; what reads Matroska, browsers included, goes by TimestampScale. It leaves blocks

@@ -5,7 +5,6 @@ use super::codecs::{self, Mapping, Payload, Sound};
 use super::ebml::{Child, children};
 use super::encoding::Encodings;
 use super::limits;
-use super::reorder::{Depth, Reorder};
 use super::schema::ids;
 use bytes::{Bytes, BytesMut};
 use mist_core::codec::text::{self, Cue};
@@ -15,6 +14,7 @@ use mist_core::codec::{
 use mist_core::format::ErrorKind;
 use mist_core::lang;
 use mist_core::media::{Colour, Kind, Lang, Params, TrackId, TrackInfo, Visual};
+use mist_core::reorder::{Depth, Reorder};
 use mist_core::time::Duration;
 use std::sync::Arc;
 

@@ -13,7 +13,8 @@
 //! # Writing
 //! [`TsMuxer`](mux::TsMuxer) writes one program. Its stamps are a pure function of the packet's times,
 //! `(time × 90,000 + 126,000) mod 2^33`, so that what different muxers write of one stream (one a segment) fits
-//! together; times down to −1.4 s are written without a wrap. The clock runs 0.7 s behind the decoding times of the
+//! together; times down to −1.4 s are written without a wrap. What is shown before its decoding time is decoded when it is
+//! shown, so decoding times step back where composition offsets are negative. The clock runs 0.7 s behind the decoding times of the
 //! video track (the first audio track where there is none) and never backwards while the input is less than ten
 //! seconds out of order. Every elementary stream begins with a `discontinuity_indicator`, as counters start anew.
 //!

@@ -7,18 +7,23 @@ use bytes::Bytes;
 use mist_core::codec::Codec;
 use mist_core::format::ErrorKind;
 use mist_core::media::{Packet, Params, TrackId};
-use mist_core::time::Duration;
+use mist_core::time::{Duration, Timestamp};
+
+/// Streams are less out of order than this.
+const APART: Duration = Duration::from_secs(10);
 
 /// `table_id` of a splice information section.
 const TABLE: u8 = 0xFC;
 
 /// Takes the sections of a PID. A packet is a whole section with its CRC. A section has no stamp of its own: its time
-/// is the decoding time that was read last of any stream, and sections before the first one wait for it.
+/// is the decoding time that was read last of any stream, not before that of the section before while streams are only
+/// interleaved so, and sections before the first one wait for it.
 #[derive(Debug, Default)]
 pub(super) struct Splices {
     sections: Sections,
     waiting: Vec<Bytes>,
     described: bool,
+    last: Option<Timestamp>,
 }
 
 impl Splices {
@@ -46,7 +51,9 @@ impl Splices {
                 out.describe(Codec::Scte35, Bytes::new(), Params::Other);
             }
             let zero = Duration::ZERO;
-            let dts = out.any_time();
+            let now = out.any_time();
+            let dts = self.last.filter(|l| *l > now && *l - now < APART).unwrap_or(now);
+            self.last = Some(dts);
             out.packet(Packet { track: TrackId(0), dts, cts: zero, duration: zero, key: true, data });
         }
     }

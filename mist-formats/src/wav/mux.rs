@@ -34,6 +34,8 @@ pub struct Muxer {
     announced: Option<u64>,
     /// How long frames of compressed codecs last together.
     time: Duration,
+    /// The sizes stay open: the data goes on to the end of the stream.
+    unpatched: bool,
 }
 
 impl Muxer {
@@ -79,6 +81,10 @@ fn narrow(size: u64) -> u32 {
 }
 
 impl mist_core::format::Muxer for Muxer {
+    fn unpatched(&mut self) {
+        self.unpatched = true;
+    }
+
     fn start(
         &mut self,
         tracks: &[Arc<TrackInfo>],
@@ -182,7 +188,8 @@ impl mist_core::format::Muxer for Muxer {
         let Some((_, f)) = &self.track else {
             return Err(self.error(ErrorKind::Malformed("finished before its start")));
         };
-        if self.written % 2 == 1 {
+        // Behind data of an open size, padding would be a sample more.
+        if self.written % 2 == 1 && !(self.unpatched && self.announced.is_none()) {
             out.put(&[0]);
         }
         if self.announced == Some(self.written) {
@@ -243,6 +250,17 @@ mod tests {
             key: true,
         };
         Index { tracks: vec![(ID, packets.iter().map(line).collect())] }
+    }
+
+    #[test]
+    fn a_pipe_has_no_padding_to_be_heard() {
+        let mut m = Muxer::new();
+        let mut out = Gather::new();
+        m.unpatched();
+        m.start(&[track(Codec::Alaw, 8)], None, &mut out).unwrap();
+        m.packet(&packet(0, vec![0x55; 161]), &mut out).unwrap();
+        m.finish(&mut out).unwrap();
+        assert!(out.to_vec().ends_with(&[0x55; 161]), "data of an open size goes on to the end");
     }
 
     fn mux(info: &Arc<TrackInfo>, index: Option<&Index>, packets: &[Packet], patched: bool) -> Vec<u8> {

@@ -42,9 +42,10 @@ struct Tables {
 }
 
 impl Tables {
-    /// When the track's only edit with media begins.
+    /// When the track's only edit with media begins. No edit reaches to before the media's zero, whatever is shown
+    /// before it is decoded.
     fn begin(&self) -> i64 {
-        if self.start == 0 { 0 } else { self.shown.max(0) }
+        if self.start == 0 { 0 } else { self.shown.max(self.start).max(0) }
     }
 }
 
@@ -472,6 +473,29 @@ mod tests {
         }
         assert_eq!(m.finish(&mut out), Ok(Vec::new()));
         out.to_vec()
+    }
+
+    #[test]
+    fn shown_before_it_is_decoded_at_the_start() {
+        use mist_core::format::{Demuxed, Demuxer as _};
+        use mist_core::media::Media;
+        let tracks = vec![aac(1), video(2)];
+        let mut late = packet(2, 5000, true, vec![0, 0, 0, 5, 0x65, 1, 2, 3, 4]);
+        late.cts = Duration::from_millis(-500);
+        let packets = vec![packet(1, 4000, true, vec![1; 9]), late];
+        let file = whole(&tracks, &index(&tracks, &packets), &packets);
+        let mut d = crate::mp4::Demuxer::new();
+        d.push(0, file.into());
+        d.end();
+        let mut shown = Vec::new();
+        loop {
+            match d.poll().unwrap() {
+                Demuxed::Media(Media::Packet(p)) => shown.push(p.pts().as_millis()),
+                Demuxed::End => break,
+                _ => {}
+            }
+        }
+        assert_eq!(shown, [0, 500], "as far apart as they were");
     }
 
     proptest! {

@@ -109,19 +109,23 @@ impl Live {
             };
         };
         let Some(t) = self.tracks.get(at) else { return Ok(()) };
-        // What waits is of the old description.
-        if t.init != info.init && !t.waiting.is_empty() {
-            self.flush(None, out)?;
-        }
-        let (offset, begun) = (self.written, self.begun.is_some());
-        let Some(t) = self.tracks.get_mut(at) else { return Ok(()) };
-        if begun {
-            t.parameters =
-                changed(t, info).map_err(|kind| error(offset, "moov/trak/mdia/minf/stbl/stsd", kind))?;
-        } else {
+        // What waits is of the old description, and is written with the moov if that isn't yet.
+        let waits = t.init != info.init && !t.waiting.is_empty();
+        if waits || self.begun.is_some() {
+            let refuse = |kind| self.fail("moov/trak/mdia/minf/stbl/stsd", kind);
+            let parameters = changed(t, info).map_err(refuse)?;
+            if waits {
+                self.flush(None, out)?;
+            }
+            if let Some(t) = self.tracks.get_mut(at) {
+                t.parameters = parameters;
+            }
+        } else if let Some(t) = self.tracks.get_mut(at) {
             t.info = info.clone();
         }
-        t.init = info.init.clone();
+        if let Some(t) = self.tracks.get_mut(at) {
+            t.init = info.init.clone();
+        }
         Ok(())
     }
 
@@ -373,6 +377,20 @@ mod tests {
         }
         assert_eq!(u64_at(find(&all, "moov/mvex/mehd")[0], 4), 20_000);
         assert_eq!(u32_at(find(&all, "moov/mvhd")[0], 16), 20_000);
+    }
+
+    #[test]
+    fn a_refused_change_writes_nothing_and_harms_nothing() {
+        let mut m = start(&[video(1), aac(2)]);
+        let mut out = Gather::new();
+        m.packet(&packet(1, 0, true, vec![1; 9]), &mut out).unwrap();
+        m.packet(&packet(2, 0, true, vec![2; 9]), &mut out).unwrap();
+        let other = track(2, Codec::Aac, Bytes::from_static(&[0x11, 0x88]), aac(2).params);
+        assert!(m.track(&other, &mut out).is_err());
+        assert!(out.is_empty(), "what waits goes on waiting");
+        m.packet(&packet(2, 23, true, vec![3; 9]), &mut out).unwrap();
+        m.finish(&mut out).unwrap();
+        assert_eq!(kinds(&out.to_vec()), ["ftyp", "moov", "moof", "mdat", "mfra"]);
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl Parser<'_> {
                 });
                 self.needs(if self.media.i_frames_only { 5 } else { 6 });
                 if !uri.is_empty() {
-                    self.map = Some(Arc::new(Map { uri, byte_range: range }));
+                    let keys = self.keys.clone();
+                    self.map = Some(Arc::new(Map { uri, byte_range: range, keys }));
                 }
             }
             "EXT-X-PROGRAM-DATE-TIME" => {

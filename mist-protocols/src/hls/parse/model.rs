@@ -313,6 +313,8 @@ pub struct Map {
     pub uri: String,
     /// Which part of that.
     pub byte_range: Option<ByteRange>,
+    /// Its keys, as those of a [`Segment`].
+    pub keys: Vec<Arc<Key>>,
 }
 
 /// How segments are encrypted.
@@ -323,8 +325,10 @@ pub enum Method {
     None,
     /// Whole segments, AES-128 in CBC mode.
     Aes128,
-    /// Whole segments, AES-256 in GCM mode.
+    /// Whole segments, AES-256 in CBC mode.
     Aes256,
+    /// Whole segments, AES-256 in CTR mode.
+    Aes256Ctr,
     /// Samples.
     SampleAes,
     /// Samples, in CTR mode.
@@ -346,6 +350,14 @@ pub struct Key {
     pub format: String,
     /// `KEYFORMATVERSIONS`.
     pub format_versions: String,
+}
+
+impl Key {
+    /// Initialisation vector of a segment with this media sequence number: that of the playlist, else the number
+    /// (RFC 8216 §5.2).
+    pub fn vector(&self, number: u64) -> [u8; 16] {
+        self.iv.unwrap_or_else(|| u128::from(number).to_be_bytes())
+    }
 }
 
 /// `EXT-X-SKIP`.

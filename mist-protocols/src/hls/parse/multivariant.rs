@@ -178,7 +178,8 @@ impl Parser<'_> {
         let method = match a.text("METHOD")?.as_str() {
             "NONE" => Method::None,
             "AES-128" => Method::Aes128,
-            "AES-256" | "AES-256-GCM" => Method::Aes256,
+            "AES-256" => Method::Aes256,
+            "AES-256-CTR" => Method::Aes256Ctr,
             "SAMPLE-AES" => Method::SampleAes,
             "SAMPLE-AES-CTR" => Method::SampleAesCtr,
             other => Method::Other(other.to_owned()),
