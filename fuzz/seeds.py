@@ -369,3 +369,37 @@ save("rtmp", "publish", b"\xff" + hello + connect + publish + tags)
 save("rtmp", "play", b"\xff" + hello + connect + play)
 save("rtmp", "refused", b"\x40" + hello + connect + chunk(20, amf("publish", 3, None, "x", "live"), 1, 4) + b"\xff\x02\0")
 save("rtmp", "small-chunks", b"\x07" + hello + connect + chunk(1, struct.pack(">I", 1), csid=2))
+
+
+def rtp(sequence, time, payload, channel=0, marker=1):
+    data = struct.pack(">BBHII", 0x80, marker << 7 | 96, sequence, time, 7) + payload
+    return struct.pack(">cBH", b"$", channel, len(data)) + data
+
+
+record = (CLIPS / "rtsp-record.c2s.bin").read_bytes()
+save("rtsp", "record", b"\x3d\0" + record)
+save("rtsp", "answers", b"\x05\0" + (CLIPS / "rtsp-record.s2c.bin").read_bytes())
+report = bytes.fromhex("80c80006 00000007 e0000001 80000000 00010000 00000007 00000100 81ca0003 00000007 01036d652100 0000 81cb0001 00000007")
+save("rtsp", "reports", b"\x09\x09" + b"$\x01" + struct.pack(">H", len(report)) + report + rtp(9, 65536, b"\xfc123") + rtp(11, 67456, b"\xfc45") + rtp(10, 66496, b"\xf86"))
+payloads = {
+    0: [(0, b"\x18\0\x09" + b"\x67\x42\0\x1e\xda\x02\x80\xbf\xe5" + b"\0\x04\x68\xce\x3c\x80", 0), (0, b"\x7c\x85\x88\x80", 0), (0, b"\x7c\x45\x10", 1), (3000, b"\x41\x9a\0", 1)],
+    1: [(0, b"\x60\x01\0\x03\x40\x01\x07\0\x03\x46\x01\x50", 0), (0, b"\x62\x01\x93\x80\x01", 0), (0, b"\x62\x01\x53\x03", 1)],
+    2: [(0, b"\0\x20\0\x08\0\x10abc", 1), (2048, b"\0\x10\0\x20ab", 0), (2048, b"\0\x10\0\x20cd", 1)],
+    3: [(0, b"\0\x0a\x04\0\0ab", 1)],
+    4: [(0, b"\0abcdef", 1)],
+    5: [(0, b"\x40\0\x24\x20\x3f\xc0\x03abc", 1)],
+    6: [(0, b"\x03abc", 1), (1024, b"\x03a", 0), (1024, b"bc", 1)],
+    7: [(0, bytes(4) + b"\xff\xfb\x14\xc0" + bytes(92), 1), (2160, bytes(4) + b"\xff\xfb\x14\xc0" + bytes(40), 0), (2160, b"\0\0\0\x2c" + bytes(52), 1)],
+    8: [(0, b"\0\x01\x0b\x77\0\0\0\x40\x40\0" + bytes(120), 1)],
+    10: [(0, b"abcdefgh", 1)],
+    12: [(0, b"\x90\xf0\x80\x01\x02\x03\x10\0\0\x9d\x01\x2a\x10\0\x10\0", 0), (0, b"\x80\x80\x01x", 1)],
+    13: [(0, b"\xaa\x81\x02\x01\x02\x18\x01\x02\x03\x04\x01\x08\x05\x06\x82\x49\x83\x42\0\0\xf0\0\xf0", 0), (0, b"\x84\x03x", 1)],
+}
+for pick, packets in payloads.items():
+    save("rtsp", f"payload-{pick}", bytes([7, pick]) + b"".join(rtp(65534 + n & 0xFFFF, t, p, marker=m) for n, (t, p, m) in enumerate(packets)))
+camera = b"""v=0\r\no=- 1 1 IN IP4 0\r\ns=x\r\na=control:*\r\nm=video 0 RTP/AVP 96 \r\na=framerate:0S\r\na=rtpmap:96 H265/90000\r\na=framerate:25\r
+a=fmtp:96 profile-id=1;sprop-vps=QAEMAf//AWAAAAMAAAMAAAMAAAMAlqwJ;sprop-sps=QgEBAWAAAAMAAAMAAAMAAAMAlqABQCAFof4qtO6JLuaAgA27oADN/mAE;sprop-pps=RAHAcvAbJA==\r
+a=control:track1\r\nm=audio 0 RTP/AVP 8\t \r\na=recvonly\r\n\0"""
+save("rtsp", "camera", b"\x50\0RTSP/1.0 200 OK\nCseq: 1\nContent-length: " + str(len(camera)).encode() + b"\n\n" + camera
+     + b"RTSP/1.0 200 OK\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nRTP-Info: url=rtsp://h/track1;seq=1;rtptime=7,url=track2;rtptime=-1\r\n\r\n"
+     + rtp(1, 7, b"\x26\x01\xaf\x00") + rtp(1, 8, b"abc", 2))

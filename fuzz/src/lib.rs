@@ -10,7 +10,7 @@ use mist_core::registry::{Serve, SessionConfig, Slot};
 use mist_core::session::{Answer, Flow, Input, Output, Refusal, Session, Ticket};
 use mist_core::time::{Duration, Now, Timestamp};
 use mist_formats::FORMATS;
-use mist_protocols::{PROTOCOLS, hls, progressive};
+use mist_protocols::{PROTOCOLS, hls, progressive, rtsp as rtsp_reading};
 use std::alloc::System;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -43,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http", body: http, memory: 4096 },
     Target { name: "rtmp", body: rtmp, memory: 1024 },
     Target { name: "dtsh", body: dtsh, memory: 1024 },
+    Target { name: "rtsp", body: rtsp, memory: 1024 },
 ];
 
 /// Runs a target's body within its memory.
@@ -104,6 +105,11 @@ fn mux_round_trip(data: &[u8]) {
 /// Header files beside sources.
 fn dtsh(data: &[u8]) {
     mist_formats::fuzzing::dtsh(data);
+}
+
+/// Messages of RTSP, session descriptions, RTP payloads of every encoding and RTCP.
+fn rtsp(data: &[u8]) {
+    rtsp_reading::fuzz(data);
 }
 
 fn now(start: Instant, ms: u64) -> Now {

@@ -46,7 +46,7 @@ use std::process::ExitCode;
                   A dialogue:    mist-analyser --format rtmp to-server.bin to-client.bin"
 )]
 struct Args {
-    /// Container or protocol instead of recognising it: the id of a format, HLS, or RTMP or RTSP for a recorded dialogue
+    /// Container or protocol instead of recognising it: the id of a format, HLS, or RTMP, RTSP or DTSC for a recorded dialogue
     #[arg(long, value_name = "ID")]
     format: Option<String>,
     /// Write JSON: one object, or one a line from `--detail packets` on
@@ -225,7 +225,14 @@ fn open(args: &Args) -> Result<Input, String> {
         .and_then(|id| dialogue::PROTOCOLS.iter().find(|p| p.eq_ignore_ascii_case(id)).copied());
     if let Some(p) = protocol {
         let sources = args.file.iter().map(|f| Source::open(f).map_err(|e| format!("{f}: {e}")));
-        return Ok(Input::Dialogue(p, sources.collect::<Result<_, _>>()?));
+        let mut sources = sources.collect::<Result<Vec<_>, _>>()?;
+        // A file of DTSC is a container, unless it begins as a server does.
+        if let ("DTSC", [one]) = (p, &mut sources[..])
+            && !dialogue::begins_with_command(&one.head().map_err(text)?)
+        {
+            return Ok(Input::Container(sources.remove(0), &mist_formats::dtsc::FORMAT));
+        }
+        return Ok(Input::Dialogue(p, sources));
     }
     let [file] = &args.file[..] else { return Err("two files are the directions of a dialogue".to_owned()) };
     let playlist = args.format.as_deref().is_some_and(|f| f.eq_ignore_ascii_case("HLS"));
@@ -253,5 +260,8 @@ fn open(args: &Args) -> Result<Input, String> {
         return Ok(Input::Playlist(url, all));
     }
     let format = probe(FORMATS, &head).ok_or_else(|| unknown::describe(&head))?;
+    if format.id == "DTSC" && dialogue::begins_with_command(&head) {
+        return Ok(Input::Dialogue("DTSC", vec![source]));
+    }
     Ok(Input::Container(source, format))
 }

@@ -38,6 +38,46 @@ fn clips_are_what_they_were_made_as() {
     }
 }
 
+/// What an encoder and a server say: with B-frames, whose decoding times RTP doesn't send.
+#[test]
+fn recorded_rtsp_is_read_to_its_media() {
+    let (to, from) = (clip("tests/media/rtsp-record.c2s.bin"), clip("tests/media/rtsp-record.s2c.bin"));
+    for files in [&[to.as_str(), from.as_str()][..], &[&to]] {
+        let out = analyse(&[&["--json", "--format", "rtsp"], files].concat());
+        let v = json(&out.out);
+        assert_eq!((out.code, &v["problems"]), (0, &Value::Array(Vec::new())), "{v}");
+        let track = |i: usize| {
+            ["codec", "packets", "keyframes", "b_frames", "first_dts_ms", "min_pts_ms", "max_pts_ms"]
+                .map(|k| v["tracks"][i][k].clone())
+        };
+        assert_eq!(
+            serde_json::json!(track(0)),
+            serde_json::json!(["H264", 20, 2, true, -200.0, 0.0, 1900.0])
+        );
+        assert_eq!(
+            serde_json::json!(track(1)),
+            serde_json::json!(["AAC", 22, 22, null, -64.0, -64.0, 1280.0])
+        );
+    }
+    // What nothing describes is counted: the server's side of a client that records has no description.
+    let out = analyse_stdin(
+        &["--json", "--format", "rtsp", "-"],
+        b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n$\0\0\x0f\x80\x600123456789abc",
+    );
+    let v = json(&out.out);
+    assert_eq!((out.code, &v["problem_counts"]), (0, &serde_json::json!({"rtp-media": 1})), "{v}");
+    let out = analyse_stdin(
+        &["--json", "--format", "rtsp", "-"],
+        b"RTSP/1.0 454 Session Not Found\r\nCSeq: 1\r\n\r\nRTSP/",
+    );
+    let v = json(&out.out);
+    assert_eq!(
+        (out.code, &v["problem_counts"]),
+        (1, &serde_json::json!({"refused": 1, "truncated": 1})),
+        "{v}"
+    );
+}
+
 #[test]
 fn the_summary_says_what_people_look_for() {
     let out = analyse(&[&clip("mist-server/assets/demo.flv")]);

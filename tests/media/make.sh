@@ -115,5 +115,12 @@ join("h264.mp4", "flac.mkv", "enhanced-h264-flac.flv")
 PY
 }
 
-for part in "${@:-demo clips enhanced}"; do for p in $part; do "$p"; done; done
-ls -l ../../mist-server/assets/demo.flv ./*.flv ./*.ts
+# What an encoder says to a server, and the other way round.
+dialogue() {
+  # shellcheck disable=SC2086
+  python3 record.py rtsp-record -f lavfi -i testsrc=size=64x64:rate=10:duration=2 -f lavfi -i sine=duration=2:sample_rate=16000 \
+    $x264 -bf 2 -g 10 -crf 45 -c:a aac -b:a 12k
+}
+
+for part in "${@:-demo clips enhanced dialogue}"; do for p in $part; do "$p"; done; done
+ls -l ../../mist-server/assets/demo.flv ./*.flv ./*.ts ./*.bin

@@ -2,6 +2,7 @@
 //!
 //! They are read to their media: tracks and packets as of a container.
 
+mod dtsc;
 mod rtmp;
 mod rtsp;
 
@@ -11,7 +12,9 @@ use mist_core::format::Node;
 use std::io::{self, Write};
 
 /// Protocols whose dialogues are read, by the ids of `--format`.
-pub(crate) const PROTOCOLS: &[&str] = &["RTMP", "RTSP"];
+pub(crate) const PROTOCOLS: &[&str] = &["RTMP", "RTSP", "DTSC"];
+
+pub(crate) use dtsc::begins_with_command;
 
 /// Reads a dialogue's directions, one after the other. Gives the reason if one can't be read.
 pub(crate) fn run<W: Write>(
@@ -24,7 +27,11 @@ pub(crate) fn run<W: Write>(
     }
     let mut failed = None;
     for (index, mut source) in (0..).zip(sources) {
-        let done = rtmp::Rtmp::new(index).run(&mut source, analysis)?;
+        let done = if protocol == "DTSC" {
+            dtsc::Dtsc::new(index).run(&mut source, analysis)?
+        } else {
+            rtmp::Rtmp::new(index).run(&mut source, analysis)?
+        };
         failed = failed.or(done.err());
     }
     Ok(failed)

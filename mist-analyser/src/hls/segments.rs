@@ -384,7 +384,7 @@ fn lengths(l: &List, s: &Segment, actual: Duration, at: Timestamp, found: &mut V
     }
     let off = actual - s.duration;
     let (is, says) = (actual.as_secs_f64(), s.duration.as_secs_f64());
-    if actual < Duration::ZERO || off > s.duration + Duration::from_secs(1) {
+    if actual <= Duration::ZERO || off > s.duration + Duration::from_secs(1) {
         let what = format!(
             "segment {} ({}) should last {says:.3} s, but the next one begins {is:.3} s after it",
             s.number, s.uri

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod server;
+
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Packets to tracks and media.
 
 use super::packet::{MediaPacket, PacketHead, PacketKind};
-use super::value::{Object, ValueError};
+use super::value::{Object, Value, ValueError};
 use super::{Header, HeaderProblem, ID, limits};
 use bytes::Bytes;
 use mist_core::codec::{self, Codec};
@@ -31,6 +31,25 @@ struct Open {
     info: Arc<TrackInfo>,
     /// Bytes of the lengths in front of NAL units, as the header's init data has it.
     lengths: u8,
+}
+
+/// A command as tools show it: its name, what it says, and its other members.
+fn command(o: &Object) -> String {
+    let mut text = o.str("cmd").unwrap_or("").to_owned();
+    if let Some(m) = o.str("msg") {
+        text = format!("{text}: {m}");
+    }
+    for (name, value) in o.iter() {
+        let name = String::from_utf8_lossy(name);
+        let shown = match value {
+            _ if ["cmd", "msg"].contains(&&*name) => continue,
+            Value::Blob(b) => format!("{:?}", String::from_utf8_lossy(b)),
+            Value::Int(i) => i.to_string(),
+            other => format!("{other:?}"),
+        };
+        text.push_str(&format!(", {name} {shown}"));
+    }
+    text
 }
 
 /// Reads DTSC files, streams and recorded dialogues.
@@ -182,10 +201,7 @@ impl Demuxer {
             }
             PacketKind::Command => {
                 match Object::parse(body) {
-                    Ok(o) => self.node(head, offset, || {
-                        let cmd = o.str("cmd").unwrap_or("");
-                        o.str("msg").map_or_else(|| cmd.to_owned(), |m| format!("{cmd}: {m}"))
-                    }),
+                    Ok(o) => self.node(head, offset, || command(&o)),
                     Err(e) => self.bad_value(head, offset, e),
                 }
                 true

@@ -18,7 +18,7 @@ use mist_core::codec::hevc::{self, Hvcc};
 use mist_core::codec::latm::Latm;
 use mist_core::codec::opus::OpusHead;
 use mist_core::codec::{self, Codec, CodecError, mpa, nal};
-use mist_core::media::{self, Kind, Media, Params, TrackId, TrackInfo};
+use mist_core::media::{self, Media, Params, TrackId, TrackInfo};
 use mist_core::reorder::{Depth, Frame, Reorder};
 use mist_core::time::{Duration, Timestamp};
 use std::collections::VecDeque;
@@ -200,12 +200,8 @@ impl Receiver {
                 Codec::H264 => h264::is_idr(&data) || h264::recovery_point(&data).is_some(),
                 _ => codec::is_key(codec, &data).unwrap_or(true),
             };
-            let duration = match codec.kind() {
-                Kind::Audio => codec::packet_duration(track, &data).unwrap_or_default(),
-                _ => Duration::ZERO,
-            };
             let (id, queue) = (self.id, &mut self.out);
-            let frame = Frame { pts, duration, key, data, offset };
+            let frame = Frame { pts, duration: Duration::ZERO, key, data, offset };
             self.reorder.push(frame, &mut |f, dts| queue.push_back(packet(id, f, dts)));
         }
     }

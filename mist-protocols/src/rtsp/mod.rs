@@ -4,10 +4,14 @@
 //! format of a session description into what [`crate::rtp`] needs.
 
 mod format;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod fuzz;
 pub mod message;
 pub mod transport;
 
 pub use format::format;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub use fuzz::fuzz;
 
 /// Limits on what a peer may send.
 pub mod limits {

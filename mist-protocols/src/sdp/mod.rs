@@ -110,7 +110,7 @@ pub(crate) fn hex(text: &str) -> Result<Vec<u8>, CodecError> {
 }
 
 /// Any bytes as a description.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub fn fuzz(data: &[u8]) {
     if let Ok(d) = parse(data) {
         assert!(d.sections.len() <= limits::SECTIONS);
