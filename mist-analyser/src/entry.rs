@@ -9,7 +9,6 @@ pub(crate) fn sort(e: &FormatError) -> Option<Sort> {
     use ErrorKind as K;
     let place = e.path.rsplit('/').next().unwrap_or("");
     Some(match (e.kind, e.format) {
-        (K::TimeBack, "OGG") => Sort::OggGranule,
         // Each track is watched, which also knows how far.
         (K::TimeBack, _) => return None,
         (K::Truncated, _) => Sort::Truncated,
@@ -30,9 +29,8 @@ pub(crate) fn sort(e: &FormatError) -> Option<Sort> {
         (K::Size(_), "FLV") if matches!(place, "tag" | "header") => Sort::FlvTagSize,
         (K::Size(_), "MKV") if place == "Lacing" => Sort::Lacing,
         (K::Size(_) | K::Malformed(_), "MP4") if in_sample_tables(e.path) => Sort::SampleTable,
-        (K::Size(_), "MP4") if place == "mdat" => Sort::UnitLengths,
         (K::Size(_), "MP4" | "MKV") => Sort::BoxSize,
-        (K::Size(_), "FLV" | "DTSC") => Sort::UnitLengths,
+        (K::UnitSize(_), _) => Sort::UnitLengths,
         _ => Sort::Malformed,
     })
 }
@@ -58,7 +56,7 @@ mod tests {
             ("TS", "PES", K::Missing(""), Sort::NoParameterSets),
             ("TS", "", K::Encrypted(""), Sort::Encrypted),
             ("FLV", "tag", K::Size(""), Sort::FlvTagSize),
-            ("FLV", "video", K::Size(""), Sort::UnitLengths),
+            ("FLV", "video", K::UnitSize(""), Sort::UnitLengths),
             ("FLV", "tag", K::Limit(""), Sort::Limit),
             ("FLV", "", K::Truncated, Sort::Truncated),
             ("MP4", "moov/trak/edts/elst", K::Unsupported(""), Sort::EditList),
@@ -71,7 +69,7 @@ mod tests {
             ("MKV", "Segment/Tracks/TrackEntry/CodecPrivate", K::Malformed(""), Sort::Malformed),
             ("OGG", "page", K::Lost(""), Sort::OggHole),
             ("OGG", "page", K::Checksum(""), Sort::Checksum),
-            ("OGG", "", K::TimeBack, Sort::OggGranule),
+            ("OGG", "page/granule", K::Malformed(""), Sort::OggGranule),
         ] {
             assert_eq!(of(format, path, kind), Some(want), "{format} {path} {kind:?}");
         }

@@ -191,8 +191,7 @@ impl Problem {
         let what = match e.kind {
             ErrorKind::Truncated => "the source ends inside a structure".to_owned(),
             ErrorKind::NeedsSeek => "the rest lies elsewhere, and this source can't seek".to_owned(),
-            ErrorKind::Malformed(what) => what.to_owned(),
-            ErrorKind::TimeBack if e.format == "OGG" => "granule positions go back".to_owned(),
+            ErrorKind::Malformed(what) | ErrorKind::UnitSize(what) => what.to_owned(),
             kind => kind.to_string(),
         };
         let what = if e.path.is_empty() { what } else { format!("{}: {what}", e.path) };

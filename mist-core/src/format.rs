@@ -49,6 +49,9 @@ pub enum ErrorKind {
     /// A declared length or count doesn't fit what it is of, or the structure that this is in.
     #[error("wrong size: {0}")]
     Size(&'static str),
+    /// Lengths of NAL units or OBUs don't fill their packet.
+    #[error("malformed: {0}")]
+    UnitSize(&'static str),
     /// What this builds on didn't come before it.
     #[error("missing: {0}")]
     Missing(&'static str),
@@ -81,6 +84,7 @@ impl ErrorKind {
             | Self::Lost(what)
             | Self::Sync(what)
             | Self::Size(what)
+            | Self::UnitSize(what)
             | Self::Missing(what)
             | Self::Encrypted(what)
             | Self::Unsupported(what)

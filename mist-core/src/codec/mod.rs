@@ -86,9 +86,9 @@ pub enum CodecErrorKind {
     /// The data breaks the codec's rules.
     #[error("malformed")]
     Malformed,
-    /// A length doesn't fit its data.
-    #[error("wrong size")]
-    Size,
+    /// Lengths of units don't fill their data.
+    #[error("malformed")]
+    UnitSize,
     /// Legal, but not handled here.
     #[error("unsupported")]
     Unsupported,
@@ -116,9 +116,9 @@ impl CodecError {
     pub const fn malformed(what: &'static str) -> Self {
         Self { kind: CodecErrorKind::Malformed, what }
     }
-    /// The length of `what` doesn't fit its data.
-    pub const fn size(what: &'static str) -> Self {
-        Self { kind: CodecErrorKind::Size, what }
+    /// The lengths of units don't fill their data.
+    pub const fn unit_size(what: &'static str) -> Self {
+        Self { kind: CodecErrorKind::UnitSize, what }
     }
     /// `what` isn't handled.
     pub const fn unsupported(what: &'static str) -> Self {
@@ -140,7 +140,7 @@ impl From<CodecError> for ErrorKind {
     fn from(e: CodecError) -> Self {
         match e.kind {
             CodecErrorKind::Truncated | CodecErrorKind::Malformed => Self::Malformed(e.what),
-            CodecErrorKind::Size => Self::Size(e.what),
+            CodecErrorKind::UnitSize => Self::UnitSize(e.what),
             CodecErrorKind::Unsupported => Self::Unsupported(e.what),
             CodecErrorKind::Limit => Self::Limit(e.what),
         }
