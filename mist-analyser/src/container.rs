@@ -74,6 +74,12 @@ pub(crate) fn run(
                 if let Demuxed::Node(n) = &found {
                     checks.node(n);
                 }
+                if let Demuxed::Problem(e) = &found
+                    && let Some(name) = checks.name(e)
+                {
+                    sink.problem(Problem::of(e).about(name)).map_err(Failure::Write)?;
+                    continue;
+                }
                 let offset = match &found {
                     Demuxed::Media(Media::Packet(_)) => demuxer.packet_offset(),
                     _ => None,

@@ -52,7 +52,21 @@ pub(crate) struct Description {
     channels: Option<u16>,
     bits: Option<u16>,
     lang: Option<String>,
+    /// Sample aspect ratio, width to height; `null` for square pixels.
+    sar: Option<[u32; 2]>,
+    /// Degrees clockwise, where pictures are to be turned.
+    rotation: Option<u16>,
+    colour: Option<ColourLine>,
     init_sha256: Option<String>,
+}
+
+/// Code points of ITU-T H.273.
+#[derive(Debug, Serialize)]
+struct ColourLine {
+    primaries: u16,
+    transfer: u16,
+    matrix: u16,
+    full_range: bool,
 }
 
 /// A track with what was counted.
@@ -77,6 +91,8 @@ pub(crate) struct TrackSummary {
     max_pts_ms: Option<f64>,
     /// Whether pictures are shown in another order than decoded; only of video.
     b_frames: Option<bool>,
+    /// Closed captions in the pictures: `CEA-608`, `CEA-708`; only of video.
+    captions: Option<Vec<&'static str>>,
     /// From keyframe to keyframe; only of video with two of them.
     gop: Option<GopSummary>,
     /// The longest way that its packets come behind those of other tracks.
@@ -181,9 +197,23 @@ impl Description {
             channels,
             bits,
             lang: i.lang.map(|l| l.to_string()),
+            sar: t.sar().map(|(w, h)| [w, h]),
+            rotation: Some(i.visual.rotation).filter(|r| *r > 0),
+            colour: i.visual.colour.map(|c| ColourLine {
+                primaries: c.primaries,
+                transfer: c.transfer,
+                matrix: c.matrix,
+                full_range: c.full_range,
+            }),
             init_sha256: (!i.init.is_empty()).then(|| hex(&Sha256::digest(&i.init))),
         }
     }
+}
+
+/// Names of the captions that were found in a track's pictures.
+pub(crate) fn captions(t: &Track) -> impl Iterator<Item = &'static str> {
+    let all = [(t.captions.cea608, "CEA-608"), (t.captions.cea708, "CEA-708")];
+    all.into_iter().filter(|c| c.0).map(|c| c.1)
 }
 
 impl TrackSummary {
@@ -204,6 +234,7 @@ impl TrackSummary {
             min_pts_ms: t.times.map(|t| ms(t.min_pts)),
             max_pts_ms: t.times.map(|t| ms(t.max_pts)),
             b_frames: video.then_some(t.reordered),
+            captions: video.then(|| captions(t).collect()),
             gop: t.gops.filter(|_| video).map(|g| GopSummary {
                 count: g.count,
                 min_ms: length_ms(g.min),

@@ -124,6 +124,12 @@ fn run(args: &Args) -> io::Result<Verdict> {
         problem::list(&mut io::stdout().lock())?;
         return Ok(Verdict::Sound);
     }
+    if let Some(path) = &args.chart
+        && path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("svg"))
+    {
+        complain(&format!("{}: charts are written as SVG; name a file that ends in .svg", path.display()));
+        return Ok(Verdict::Unreadable);
+    }
     let stdout = io::stdout();
     let coloured =
         !args.json && stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());

@@ -198,6 +198,15 @@ impl Problem {
         Some(Self { offset: Some(e.offset), ..Self::new(sort, &what) })
     }
 
+    /// The same about something with a name.
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        let effect = self.sort.effect();
+        if let Some(what) = self.message.strip_suffix(effect).and_then(|w| w.strip_suffix(": ")) {
+            self.message = format!("{what} {name}: {effect}");
+        }
+        self
+    }
+
     /// The same at a byte of the source.
     pub(crate) fn at(mut self, offset: Option<u64>) -> Self {
         self.offset = offset;

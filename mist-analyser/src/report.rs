@@ -1,12 +1,12 @@
 //! What people and programs read.
 
-use crate::json::{Description, Head, Line, NodeLine, ProblemLine, Summary, ms};
+use crate::json::{Description, Head, Line, NodeLine, ProblemLine, Summary, captions, ms};
 use crate::problem::{Problem, Problems, Severity};
 use crate::track::Track;
 use mist_core::codec::rfc6381::codec_string;
 use mist_core::format::Node;
-use mist_core::media::{Kind, Packet, Params, TrackInfo};
-use mist_core::time::Duration;
+use mist_core::media::{Colour, Kind, Packet, Params};
+use mist_core::time::{Duration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -144,7 +144,7 @@ impl<W: Write> Report<W> {
         if self.json {
             return self.line(&Line::Track(Description::of(t)));
         }
-        writeln!(self.out, "track {}: {}", t.info.id, describe(&t.info))
+        writeln!(self.out, "track {}: {}", t.info.id, describe(t))
     }
 
     /// A packet.
@@ -214,6 +214,9 @@ impl<W: Write> Report<W> {
             let mut more = Vec::new();
             more.extend(whole.start_offset.map(|d| {
                 let way = if d < Duration::ZERO { "before" } else { "after" };
+                if d.abs() < Duration::from_millis(1) {
+                    return "sound and pictures begin together".to_owned();
+                }
                 format!("sound begins {} {way} the pictures", seconds(d.abs()))
             }));
             let far = whole.interleave.filter(|_| tracks.len() > 1 && whole.start_offset.is_some());
@@ -266,6 +269,12 @@ fn printable(s: &str) -> String {
     out
 }
 
+/// Seconds of a time, without a sign that rounding leaves behind.
+fn seconds(t: Timestamp) -> f64 {
+    let s = t.as_secs_f64();
+    if s.abs() < 0.0005 { 0.0 } else { s }
+}
+
 fn hex_row(out: &mut impl Write, at: usize, row: &[u8]) -> io::Result<()> {
     let (mut hex, mut text) = (String::new(), String::new());
     for b in row {
@@ -294,7 +303,8 @@ fn problem_text(p: &Problem, paint: Paint) -> String {
     s
 }
 
-fn describe(i: &TrackInfo) -> String {
+fn describe(t: &Track) -> String {
+    let i = &t.info;
     let mut s = format!("{} {}", i.codec.kind().name(), i.codec.name());
     if let Some(c) = codec_string(i) {
         let _ = write!(s, " ({c})");
@@ -318,14 +328,43 @@ fn describe(i: &TrackInfo) -> String {
         }
         _ => {}
     }
+    if let Some((w, h)) = t.sar() {
+        let _ = write!(s, ", pixels {w}:{h}");
+    }
+    if i.visual.rotation > 0 {
+        let _ = write!(s, ", turned by {}°", i.visual.rotation);
+    }
+    if let Some(c) = i.visual.colour.as_ref().and_then(colour) {
+        let _ = write!(s, ", {c}");
+    }
     if let Some(l) = i.lang {
         let _ = write!(s, ", {l}");
     }
     s
 }
 
+/// Colours by their usual names (ITU-T H.273), where they have one.
+fn colour(c: &Colour) -> Option<String> {
+    let primaries = match c.primaries {
+        1 => "BT.709",
+        5 | 6 => "BT.601",
+        9 => "BT.2020",
+        11 | 12 => "P3",
+        _ => "",
+    };
+    let transfer = match c.transfer {
+        16 => "PQ (HDR)",
+        18 => "HLG (HDR)",
+        8 => "linear",
+        _ => "",
+    };
+    let range = if c.full_range { "full range" } else { "" };
+    let all: Vec<_> = [primaries, transfer, range].into_iter().filter(|w| !w.is_empty()).collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
 fn track_text(t: &Track, paint: Paint) -> String {
-    let mut s = format!("{}: {}", paint.on(Ink::Head, &format!("track {}", t.info.id)), describe(&t.info));
+    let mut s = format!("{}: {}", paint.on(Ink::Head, &format!("track {}", t.info.id)), describe(t));
     let video = t.info.codec.kind() == Kind::Video;
     if let (Params::Video { fpks: 0, .. }, Some(f)) = (t.info.params, t.packet_rate()) {
         let _ = write!(s, ", {f:.3} fps measured");
@@ -342,7 +381,7 @@ fn track_text(t: &Track, paint: Paint) -> String {
         let _ = write!(s, " (peak {:.1})", b / 1000.0);
     }
     if let Some(times) = t.times {
-        let (from, to) = (times.min_pts.as_secs_f64(), times.max_pts.as_secs_f64());
+        let (from, to) = (seconds(times.min_pts), seconds(times.max_pts));
         let _ = write!(s, ", from {from:.3} to {to:.3} s");
     }
     if let Some(g) = t.gops.filter(|_| video) {
@@ -350,6 +389,10 @@ fn track_text(t: &Track, paint: Paint) -> String {
         let _ = write!(s, "\n  GOP {min:.3} / {avg:.3} / {max:.3} s (min, average, max)");
         let _ = write!(s, ", {:.1} frames", g.packets());
         s.push_str(if t.reordered { ", B-frames" } else { ", no B-frames" });
+    }
+    let captions: Vec<_> = captions(t).collect();
+    if !captions.is_empty() {
+        let _ = write!(s, "\n  captions in the pictures: {}", captions.join(", "));
     }
     if t.changes > 0 {
         let _ = write!(

@@ -1,6 +1,7 @@
 //! What is counted and checked of each track, in constant memory.
 
 use crate::problem::{Problem, Sort};
+use mist_core::codec::sei::Captions;
 use mist_core::codec::{self, Codec, h264, hevc, mpa, nal, speex};
 use mist_core::media::{Kind, Packet, Params, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
@@ -106,6 +107,8 @@ pub(crate) struct Track {
     pub(crate) reordered: bool,
     /// Longest time that its packets come in the source behind others that are played with them.
     pub(crate) behind: Duration,
+    /// Closed captions that were found in the pictures.
+    pub(crate) captions: Captions,
     /// The last keyframe's time, and the packets counted before it.
     key: Option<(Timestamp, u64)>,
     peak: Peak,
@@ -132,6 +135,7 @@ impl Track {
             gops: None,
             reordered: false,
             behind: Duration::ZERO,
+            captions: Captions::default(),
             key: None,
             peak: Peak::default(),
             sound: Sound::default(),
@@ -155,6 +159,26 @@ impl Track {
         self.restarted = true;
         self.sound.next = None;
         self.key = None;
+    }
+
+    /// Sample aspect ratio: the container's, else the codec's; `None` where pixels are square or nothing is said.
+    pub(crate) fn sar(&self) -> Option<(u32, u32)> {
+        let own = || match self.info.codec {
+            Codec::H264 => {
+                let sps = h264::Avcc::parse(&self.info.init).ok()?;
+                h264::Sps::parse(sps.sps.first()?).ok().map(|s| s.sar)
+            }
+            Codec::Hevc => {
+                let sets = hevc::Hvcc::parse(&self.info.init).ok()?;
+                hevc::Sps::parse(sets.of(hevc::nal::SPS).next()?).ok().map(|s| s.sar)
+            }
+            _ => None,
+        };
+        let (w, h) = match self.info.visual.sar {
+            (0, _) | (_, 0) => own().map(|(w, h)| (u32::from(w), u32::from(h)))?,
+            sar => sar,
+        };
+        (w != h && w > 0 && h > 0).then_some((w, h))
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -220,7 +244,9 @@ impl Track {
             let step = p.dts - t.last_dts;
             if step < Duration::ZERO {
                 let back = -step.as_secs_f64();
-                say(Sort::TimeBack, &format!("decoding times go back by {back:.3} s"));
+                let back =
+                    if back < 0.01 { format!("{:.2} ms", back * 1000.0) } else { format!("{back:.3} s") };
+                say(Sort::TimeBack, &format!("decoding times go back by {back}"));
                 self.sound.next = None;
             } else if matches!(kind, Kind::Video | Kind::Audio) {
                 let hole = step - t.last_duration;
@@ -281,6 +307,10 @@ impl Track {
         }
         if p.data.is_empty() {
             return;
+        }
+        // Once both are known there is nothing left to find.
+        if !(self.captions.cea608 && self.captions.cea708) {
+            self.captions = self.captions.or(codec::captions(self.info.codec, &p.data));
         }
         match self.info.codec {
             Codec::H264 => {

@@ -355,4 +355,6 @@ fn one_track_alone_and_a_chart() {
     assert_eq!(out.code, 0);
     assert!(picture.starts_with("<svg ") && picture.matches("<path").count() > 20);
     assert_eq!(analyse(&["--chart", "/does/not/exist.svg", &path]).code, 2);
+    let png = analyse(&["--chart", "chart.png", &path]);
+    assert!(png.code == 2 && png.err.contains("written as SVG"), "{}", png.err);
 }

@@ -276,7 +276,7 @@ fn decoding(seen: &mut Seen) {
     seen.input("predicted, but called a keyframe", &flv(&liar), &[want("false-keyframe").on(1, 120.0)]);
     let hollow = demo.clone().with(|all| all[4].data = Bytes::new());
     seen.file("nothing in it", &hollow.mux("MP4", true), &[want("empty-packet")]);
-    let broken = demo.clone().with(|all| {
+    let broken = demo.with(|all| {
         let mut data = all[0].data.to_vec();
         data[0] = 0x7F;
         all[0].data = data.into();
@@ -345,7 +345,7 @@ fn transport_streams(seen: &mut Seen) {
             "a packet is lost",
             &|i, p| {
                 if i == lost {
-                    p.clear()
+                    p.clear();
                 }
             },
             want("continuity"),
@@ -359,7 +359,7 @@ fn transport_streams(seen: &mut Seen) {
             "no PAT",
             &|_, p| {
                 if pid(p) == 0 {
-                    p.clear()
+                    p.clear();
                 }
             },
             want("no-pat"),
@@ -368,7 +368,7 @@ fn transport_streams(seen: &mut Seen) {
             "no PMT",
             &|_, p| {
                 if pid(p) == pmt {
-                    p.clear()
+                    p.clear();
                 }
             },
             want("no-pmt"),
@@ -377,7 +377,7 @@ fn transport_streams(seen: &mut Seen) {
             "a rare PAT",
             &|i, p| {
                 if pid(p) == 0 && (30..300).contains(&i) {
-                    p.clear()
+                    p.clear();
                 }
             },
             want("pat-interval"),
@@ -386,7 +386,7 @@ fn transport_streams(seen: &mut Seen) {
             "a rare PMT",
             &|i, p| {
                 if pid(p) == pmt && (30..300).contains(&i) {
-                    p.clear()
+                    p.clear();
                 }
             },
             want("pmt-interval"),
@@ -684,4 +684,41 @@ fn every_problem_of_the_catalogue_is_found_where_it_is() {
     assert!(missing.is_empty(), "nothing provokes {missing:?}");
     let unknown: Vec<_> = seen.0.iter().filter(|id| !all.iter().any(|a| a == *id)).collect();
     assert!(unknown.is_empty(), "not in the catalogue: {unknown:?}");
+}
+
+/// A command of DTSC.
+fn command(members: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = vec![0xE0];
+    for (name, value) in members {
+        body.extend_from_slice(&(name.len() as u16).to_be_bytes());
+        body.extend_from_slice(name.as_bytes());
+        body.push(2);
+        body.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        body.extend_from_slice(value.as_bytes());
+    }
+    body.extend_from_slice(&[0, 0, 0xEE]);
+    [&b"DTCM"[..], &(body.len() as u32).to_be_bytes(), &body].concat()
+}
+
+#[test]
+fn a_dialogue_of_dtsc_is_commands_and_media() {
+    let dir = Dir::new("dtsc");
+    let file = Content::demo().mux("DTSC", false);
+    let asks = dir.put("to", &command(&[("cmd", "play"), ("stream", "demo")]));
+    let answers = dir.put("from", &[command(&[("cmd", "hi"), ("version", "x")]), file.clone()].concat());
+    let out = analyse(&["--json", "--format", "dtsc", &asks, &answers]);
+    let v = json(&out.out);
+    assert_eq!((out.code, v["problems"].as_array().unwrap().len()), (0, 0), "{v}");
+    let of = |v: &Value| -> Vec<_> {
+        v["tracks"].as_array().unwrap().iter().map(|t| (t["id"].as_u64(), t["packets"].as_u64())).collect()
+    };
+    assert_eq!(of(&v), [(Some(65537), Some(400)), (Some(65538), Some(750))]);
+    let text = analyse(&["--detail", "structure", "--format", "dtsc", &asks, &answers]).out;
+    assert!(text.contains("play, stream \"demo\"") && text.contains("hi, version \"x\""), "{text}");
+    // A direction alone, and a file as ever.
+    for data in [std::fs::read(&answers).unwrap(), file] {
+        let out = analyse_stdin(&["--json", "-"], &data);
+        assert_eq!(of(&json(&out.out)), [(Some(1), Some(400)), (Some(2), Some(750))], "{}", out.err);
+    }
+    assert_eq!(analyse(&["--format", "dtsc", &clip("Cargo.toml"), &asks]).code, 2);
 }

@@ -31,13 +31,13 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// The most pictures that any of the codecs can hold back.
-const MAX_DEPTH: usize = 16;
+pub const MAX_DEPTH: usize = 16;
 /// Pictures that are looked at where the codec doesn't tell the depth.
-const LOOK_AHEAD: usize = 24;
+pub const LOOK_AHEAD: usize = 24;
 /// Bytes of pictures that are held before their depth is taken as seen so far.
-const HELD_BYTES: usize = 16 << 20;
+pub const HELD_BYTES: usize = 16 << 20;
 /// A distance between pictures from which on it is a jump.
-const JUMP: Duration = Duration::from_secs(10);
+pub const JUMP: Duration = Duration::from_secs(10);
 
 /// A frame without a decoding time.
 #[derive(Debug, Clone)]

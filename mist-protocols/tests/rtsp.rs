@@ -137,7 +137,7 @@ fn cameras_describe_themselves() {
         // Each track can be received.
         for s in sdp::parse(&text).unwrap().sections {
             for f in s.formats.iter().filter(|f| f.codec().is_some()) {
-                let format = rtsp::format(f, s.fpks).unwrap();
+                let format = rtsp::rtp_format(f, s.fpks).unwrap();
                 let mut r = Receiver::new(TrackId(1), format, 0).unwrap();
                 assert!(
                     matches!(r.poll(), Some(Received::Media(Media::Track(_)))),
@@ -176,7 +176,8 @@ fn cameras_answer() {
         assert_eq!(all.iter().map(|i| i.rtptime).collect::<Vec<_>>(), times, "{name}");
     }
     let bunny = RtpInfo::parse(read("bunny_play").header("RTP-Info").unwrap());
-    assert!(controls(&bunny[0].url, "trackID=1") && controls(&bunny[1].url, "trackID=2"));
+    let fits = |i: usize, control: &str| controls(&bunny[i].url, control);
+    assert!(fits(0, "trackID=1") && fits(1, "trackID=2") && !fits(0, "trackID=2") && !fits(1, "trackID=1"));
     assert_eq!(
         read("longse_unauthorized").start,
         Start::Response { status: 401, reason: "Unauthorized".to_owned() }
@@ -223,7 +224,7 @@ fn clip(mut change: impl FnMut(u8, Vec<u8>) -> Vec<Vec<u8>>) -> [Got; 2] {
     let mut got = [Got::default(), Got::default()];
     let mut receivers = [0, 1].map(|i| {
         let s = &description.sections[i];
-        Receiver::new(TrackId(i as u32), rtsp::format(&s.formats[0], s.fpks).unwrap(), 8).unwrap()
+        Receiver::new(TrackId(i as u32), rtsp::rtp_format(&s.formats[0], s.fpks).unwrap(), 8).unwrap()
     });
     for item in all {
         let Item::Packet { channel, data, .. } = item else { continue };
@@ -335,7 +336,7 @@ fn a_camera_s_sound() {
     let field = |name: &str| text.split(&format!("\"{name}\": ")).nth(1).unwrap();
     let description = field("mediaDescription").split('"').nth(1).unwrap().replace("\\r\\n", "\r\n");
     let section = sdp::parse(format!("v=0\r\n{description}").as_bytes()).unwrap().sections.remove(0);
-    let mut r = Receiver::new(TrackId(1), rtsp::format(&section.formats[0], 0).unwrap(), 0).unwrap();
+    let mut r = Receiver::new(TrackId(1), rtsp::rtp_format(&section.formats[0], 0).unwrap(), 0).unwrap();
     let (mut line, mut got) = (Timeline::new(), Got::default());
     let lines = field("packets").lines().map(|l| l.trim().trim_matches([',', '"']));
     let packets: Vec<_> = lines.filter(|l| l.starts_with("80")).collect();

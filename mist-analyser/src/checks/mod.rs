@@ -5,13 +5,16 @@ mod mp4;
 mod wav;
 
 use crate::problem::{Problem, Sort};
-use mist_core::format::Node;
+use mist_core::format::{ErrorKind, FormatError, Node};
 use mist_core::media::TrackId;
 use mist_core::time::Duration;
 use mist_formats::ts::check::{Checker, Fault, Finding};
 use mp4::Mp4;
 use std::io;
 use wav::Wav;
+
+/// Names of codecs that are kept.
+const MAX_NAMES: usize = 256;
 
 /// What is checked of this container.
 pub(crate) enum Checks {
@@ -35,6 +38,9 @@ pub(crate) struct Mkv {
     /// Nanoseconds of a tick; 0 where the default holds.
     scale: u64,
     ticks: f64,
+    /// Where the last track is described, and where those before are, with the names of their codecs.
+    entry: u64,
+    codecs: Vec<(u64, String)>,
 }
 
 impl Checks {
@@ -62,12 +68,25 @@ impl Checks {
                 "Cues" => m.cues = true,
                 "Cluster" => m.clusters += 1,
                 "TimestampScale" => m.scale = n.detail.parse().unwrap_or(0),
+                "TrackEntry" => m.entry = n.offset,
+                "CodecID" if m.codecs.len() < MAX_NAMES => m.codecs.push((m.entry, n.detail.clone())),
                 "Duration" => m.ticks = n.detail.parse().unwrap_or(0.0),
                 _ => {}
             },
             Self::Mp4(m) => m.node(n),
             _ => {}
         }
+    }
+
+    /// What lies where a demuxer complains that it can't read something.
+    pub(crate) fn name(&self, e: &FormatError) -> Option<&str> {
+        let names = match self {
+            Self::Mkv(m) if e.path.ends_with("CodecID") => &m.codecs,
+            Self::Mp4(m) => &m.entries,
+            _ => return None,
+        };
+        let fits = matches!(e.kind, ErrorKind::Unsupported(_));
+        names.iter().find(|n| fits && n.0 == e.offset).map(|n| n.1.as_str())
     }
 
     /// How long the container says that all of it is.

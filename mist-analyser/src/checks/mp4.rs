@@ -20,6 +20,9 @@ pub(crate) struct Mp4 {
     encrypted: bool,
     enc_boxes: bool,
     tables: Option<Tables>,
+    /// Depth of the sample descriptions, and where each is that was seen, with its type.
+    descriptions: Option<u16>,
+    pub(super) entries: Vec<(u64, String)>,
     found: Vec<Problem>,
 }
 
@@ -52,6 +55,17 @@ impl Mp4 {
     pub(super) fn node(&mut self, n: &Node) {
         if n.depth <= 1 {
             self.close();
+        }
+        match self.descriptions {
+            Some(depth) if n.depth == depth + 1 && self.entries.len() < super::MAX_NAMES => {
+                let kind = if n.name == "box" { &n.detail } else { n.name };
+                self.entries.push((n.offset, kind.to_owned()));
+            }
+            Some(depth) if n.depth <= depth => self.descriptions = None,
+            _ => {}
+        }
+        if n.name == "stsd" {
+            self.descriptions = Some(n.depth);
         }
         let mut v = numbers(&n.detail);
         match n.name {

@@ -363,7 +363,7 @@ impl Side {
         if format.codec().is_none() {
             return (flow, Ok(()));
         }
-        let made = rtsp::format(format, section.fpks).and_then(|f| Receiver::new(id, f, WINDOW));
+        let made = rtsp::rtp_format(format, section.fpks).and_then(|f| Receiver::new(id, f, WINDOW));
         let mut receiver = match made {
             Ok(r) => r,
             Err(e) => return (flow, Err(e)),

@@ -44,7 +44,7 @@ impl Header {
         let (rate, channels) = (number(36), number(48));
         // Beta encoders wrote the frame of another mode; decoders go by the mode.
         let frame = match number(40) {
-            mode @ 0..=2 => flash::SPEEX_SAMPLES / 2 << mode,
+            mode @ 0..=2 => (flash::SPEEX_SAMPLES / 2) << mode,
             _ => Self::declared_frame(packet),
         };
         // Old encoders leave the number of frames at 0.

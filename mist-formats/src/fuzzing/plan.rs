@@ -7,7 +7,7 @@ use super::pick;
 use super::rules::vorbis;
 use mist_core::codec::{Codec, is_key, packet_duration};
 use mist_core::format::{Index, IndexEntry};
-use mist_core::media::{Kind, Lang, Packet, TrackId, TrackInfo};
+use mist_core::media::{Colour, Kind, Lang, Packet, TrackId, TrackInfo, Visual};
 use mist_core::registry::{FormatDef, Slot};
 use mist_core::time::{Duration, Timestamp};
 use std::sync::Arc;
@@ -80,6 +80,9 @@ struct Clock {
     step: Duration,
     /// Rounded to milliseconds, as sources do that have no finer clock.
     rounded: bool,
+    /// Stamped when they arrived, never before the packet before.
+    jitter: bool,
+    last: Timestamp,
     /// Pictures are shown in another order than decoded.
     reordered: u8,
     /// What is next: an I, a P or a B picture.
@@ -113,7 +116,11 @@ impl Plan {
         let (mut tracks, mut clocks) = (Vec::new(), Vec::new());
         for id in 1..=count {
             let codec = *codecs.get(d.below(codecs.len()))?;
-            let info = Arc::new(track(id as u32, codec, d.below(6), language(d)));
+            let mut info = track(id as u32, codec, d.below(6), language(d));
+            if codec.kind() == Kind::Video && d.one_in(4) {
+                info.visual = visual(d);
+            }
+            let info = Arc::new(info);
             clocks.push(Clock::new(d, start, &info));
             tracks.push(info);
         }
@@ -168,6 +175,15 @@ fn language(d: &mut Draw<'_>) -> Option<Lang> {
     Lang::new(["und", "eng", "deu", "fra", "und"][d.below(5)])
 }
 
+fn visual(d: &mut Draw<'_>) -> Visual {
+    let colour = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: d.one_in(2) };
+    Visual {
+        sar: [(0, 0), (1, 1), (4, 3), (12, 11)][d.below(4)],
+        colour: d.one_in(2).then_some(colour),
+        rotation: [0, 90, 180, 270][d.below(4)],
+    }
+}
+
 impl Clock {
     fn new(d: &mut Draw<'_>, start: Timestamp, info: &TrackInfo) -> Self {
         let late = [0, 0, 0, 7, 1_500, 8_000][d.below(6)];
@@ -177,6 +193,8 @@ impl Clock {
             next: start + Duration::from_millis(late),
             step: Duration::from_rate(frames.0, frames.1),
             rounded: d.one_in(3),
+            jitter: d.one_in(5),
+            last: Timestamp::MIN,
             reordered,
             n: 1,
             block: 0,
@@ -242,6 +260,12 @@ fn packets(d: &mut Draw<'_>, tracks: &[Arc<TrackInfo>], clocks: &mut [Clock]) ->
         };
         let mut dts = clock.next;
         clock.n = if key { 0 } else { clock.n };
+        // Of Vorbis, some stamp the first two packets alike: how that is told is for Ogg's own tests.
+        let jitter = clock.jitter && clock.reordered == 0 && info.codec != Codec::Vorbis;
+        if jitter && matches!(kind, Kind::Video | Kind::Audio) {
+            dts = (dts + Duration::from_millis(d.below(60) as i64)).max(clock.last);
+        }
+        clock.last = dts;
         if clock.rounded {
             dts = Timestamp::from_millis(dts.as_millis());
         }
@@ -261,6 +285,15 @@ fn packets(d: &mut Draw<'_>, tracks: &[Arc<TrackInfo>], clocks: &mut [Clock]) ->
         };
         bytes += data.len();
         all.push(Packet { track: info.id, dts, cts, duration, key, data });
+    }
+    // The end of a stream of Opus may be less than its packet.
+    for info in tracks.iter().filter(|t| t.codec == Codec::Opus) {
+        if (d.is_empty() || d.one_in(2))
+            && let Some(last) = all.iter_mut().rfind(|p| p.track == info.id)
+            && let Some(own) = packet_duration(info, &last.data).filter(|d| *d > Duration::from_millis(5))
+        {
+            last.duration = Duration::from_rate(own.to_rate(48_000) / 3, 48_000);
+        }
     }
     all
 }

@@ -1,5 +1,7 @@
 //! What formats are documented to change of what they are given: the one place where a round trip may differ.
 
+#![allow(clippy::indexing_slicing, reason = "a fault is to show itself by panicking")]
+
 use super::plan::{Form, reorders};
 use bytes::Bytes;
 use mist_core::codec::opus::{self, OpusHead};
@@ -30,10 +32,14 @@ pub(super) struct Rules {
     pub(super) decoding: bool,
     /// Languages are kept.
     pub(super) lang: bool,
+    /// How pictures are to be shown is kept.
+    pub(super) visual: bool,
     /// Durations of text are kept.
     pub(super) durations: bool,
     /// Whether init data is there as it was.
     pub(super) init: fn(&[Arc<TrackInfo>], &TrackInfo) -> bool,
+    /// Sound of which less is heard than there is keeps its duration.
+    pub(super) trims: bool,
     /// Parameter sets are in the payload, and pictures before the first of them are left out.
     pub(super) in_band: bool,
     /// Whether a track's packets have times of their own.
@@ -74,7 +80,9 @@ const STRICT: Rules = Rules {
     precision: millis,
     decoding: true,
     lang: true,
+    visual: true,
     durations: true,
+    trims: false,
     init: |_, _| true,
     in_band: false,
     timed: |_, _| true,
@@ -84,14 +92,15 @@ const STRICT: Rules = Rules {
     wanted: |_, _, packets| packets,
 };
 
-const TIMELESS: Rules = Rules { times: Times::None, lang: false, durations: false, ..STRICT };
-const CUES: Rules = Rules { lang: false, wanted: cues, ..STRICT };
+const TIMELESS: Rules = Rules { times: Times::None, lang: false, visual: false, durations: false, ..STRICT };
+const CUES: Rules = Rules { lang: false, visual: false, wanted: cues, ..STRICT };
 
 const ALL: &[Rules] = &[
     // A clock of milliseconds that begins at 0. Speex is wide band, whatever its header says.
     Rules {
         id: "FLV",
         lang: false,
+        visual: false,
         durations: false,
         init: |_, t| t.codec != Codec::Speex,
         wanted: unsigned,
@@ -101,6 +110,7 @@ const ALL: &[Rules] = &[
         id: "TS",
         times: Times::Moved,
         precision: |_, _| Duration::from_rate(1, 90_000),
+        visual: false,
         durations: false,
         // Opus has a code for its channels, and no pre-skip.
         init: |_, t| t.codec != Codec::Opus,
@@ -111,9 +121,10 @@ const ALL: &[Rules] = &[
         ..STRICT
     },
     Rules { id: "WAV", samples: true, ..TIMELESS },
-    Rules { id: "DTSC", wanted: from_zero, times: Times::Kept, ..STRICT },
+    Rules { id: "DTSC", visual: false, wanted: from_zero, times: Times::Kept, ..STRICT },
     Rules {
         id: "MKV",
+        trims: true,
         precision: |tracks, _| {
             let rate = tracks.iter().map(|t| t.rate()).max().unwrap_or(0).clamp(10_000, 96_000);
             Duration::from_rate(1, rate)
@@ -129,6 +140,8 @@ const ALL: &[Rules] = &[
         times: Times::Moved,
         precision: |_, info| Duration::from_rate(1, crate::mp4::mux::timescale(info)),
         samples: true,
+        // The record of VP9 has the track's colour.
+        init: |_, t| t.codec != Codec::Vp9 || t.visual.colour.is_none(),
         wanted: with_a_key,
         ..STRICT
     },
@@ -139,7 +152,9 @@ const ALL: &[Rules] = &[
     Rules { id: "VTT", codec: |_| Codec::WebVtt, init: |_, t| t.codec == Codec::WebVtt, ..CUES },
     Rules {
         id: "OGG",
+        trims: true,
         precision: |_, info| Duration::from_rate(1, info.rate().clamp(25, 48_000)),
+        visual: false,
         durations: false,
         // The language is among the comments.
         init: |_, t| t.lang.is_none() && !t.init.is_empty(),
@@ -162,7 +177,7 @@ fn in_webm(t: &Arc<TrackInfo>) -> bool {
     matches!(t.codec, Vp8 | Vp9 | Av1 | Vorbis | Opus | WebVtt)
 }
 
-/// MP4: tables without a keyframe mean the first one; empty text between cues isn't given as packets.
+/// MP4: tables without a keyframe mean the first one.
 fn with_a_key(given: &Given<'_>, _: &TrackInfo, mut packets: Vec<Packet>) -> Vec<Packet> {
     if given.form == Form::Indexed
         && packets.iter().all(|p| !p.key)
@@ -234,7 +249,15 @@ fn is_countable(info: &TrackInfo, packets: &[Packet]) -> bool {
         p.dts - key <= Duration::from_rate(63, 25)
     };
     match info.codec {
-        Codec::Vorbis | Codec::Opus => true,
+        Codec::Vorbis => true,
+        // Nor can the end of a page tell where a packet begins of which less is heard than there is.
+        Codec::Opus => match packets {
+            [.., a, b] if b.duration > Duration::ZERO => {
+                packet_duration(info, &a.data) == Some(b.dts - a.dts)
+            }
+            [one] => one.duration == Duration::ZERO,
+            _ => true,
+        },
         Codec::Theora => packets.iter().all(near),
         _ => packets.first().is_none_or(|p| p.dts >= Timestamp::ZERO),
     }

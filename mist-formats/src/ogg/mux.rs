@@ -42,7 +42,7 @@ struct Writer {
     end: i64,
     /// The last packet. It waits for the next one, as a stream's last packet has to be on its last page.
     held: Option<Held>,
-    /// The packet that waits is the first.
+    /// Only the first packet has come.
     alone: bool,
     /// Packets to come, where an index tells.
     left: Option<usize>,
@@ -52,6 +52,8 @@ struct Writer {
     ended: bool,
     /// The last packet on the page is shorter than its codec says.
     cut: bool,
+    /// The page's first packet begins where only the page's end can tell.
+    loose: bool,
 }
 
 /// A packet that waits.
@@ -70,6 +72,8 @@ struct Place {
     end: i64,
     /// It doesn't begin where the one before ended.
     gap: bool,
+    /// Nor, as the first one, where streams begin.
+    late: bool,
     /// Shorter than its codec says.
     cut: bool,
 }
@@ -107,6 +111,7 @@ impl Writer {
             done: false,
             ended: false,
             cut: false,
+            loose: false,
         })
     }
 
@@ -136,7 +141,7 @@ impl Writer {
                 self.key = start;
             }
             let gap = self.next.is_some_and(|n| n != start);
-            return Some(Place { start, end: start.saturating_add(1), gap, cut: false });
+            return Some(Place { start, end: start.saturating_add(1), gap, late: false, cut: false });
         }
         let near = clock.units(ROUNDING);
         let start = match self.next {
@@ -149,15 +154,20 @@ impl Writer {
         let cut = p.duration > Duration::ZERO && told.saturating_add(near) < whole;
         let len = if cut { told.max(1) } else { whole };
         let gap = self.next.is_some_and(|n| n != start);
-        Some(Place { start, end: start.saturating_add(len), gap, cut })
+        let late = self.next.is_none() && start != self.pen.origin(whole);
+        Some(Place { start, end: start.saturating_add(len), gap, late, cut })
     }
 
     /// Nothing comes out of the first packet of Vorbis, so that some containers give it the time of the second. Here it
     /// lies before that.
     fn settle(&mut self, second: &Packet, base: Timestamp) {
+        if self.next.is_none() {
+            return;
+        }
+        // It may be on its page already, and what is held be a later one.
+        let alone = std::mem::replace(&mut self.alone, false);
         let at = self.pen.clock.units(second.pts() - base);
-        let Some(first) = self.held.as_mut().filter(|_| self.info.codec == Codec::Vorbis && self.alone)
-        else {
+        let Some(first) = self.held.as_mut().filter(|_| self.info.codec == Codec::Vorbis && alone) else {
             return;
         };
         let early = first.place.end.saturating_sub(at);
@@ -167,7 +177,6 @@ impl Writer {
             first.granule = self.pen.granule(self.key, first.place.start, first.place.end);
             self.next = Some(first.place.end);
         }
-        self.alone = false;
     }
 
     /// The time at which its page ends.
@@ -241,12 +250,15 @@ impl Muxer {
         let Some(w) = self.writers.get_mut(at) else { return };
         // Within a page packets follow each other without a gap: their times are counted back from its end.
         let gap = std::mem::replace(&mut w.cut, held.place.cut) || held.place.gap;
-        if due || gap || bytes >= BODY || !w.page.fits(held.data.len()) {
+        // The end of a page can't tell both where its first packet begins and where its last one is cut.
+        let cut = w.loose && held.place.cut && !w.page.is_empty();
+        if due || gap || cut || bytes >= BODY || !w.page.fits(held.data.len()) {
             self.flush(false, out);
         }
         let Some(w) = self.writers.get_mut(at) else { return };
         if w.page.is_empty() {
             w.since = held.dts;
+            w.loose = held.place.gap || held.place.late;
         }
         w.end = held.place.end;
         w.put(held.data, held.granule, out);
@@ -285,6 +297,14 @@ impl Muxer {
 
     fn write(&mut self, p: &Packet, out: &mut Gather) -> Result<(), ErrorKind> {
         let unknown = ErrorKind::Malformed("packet of a track that was not announced");
+        // Before a new link is begun for it.
+        let known = match &self.coming {
+            Some(tracks) => tracks.iter().any(|t| t.id == p.track),
+            None => self.writers.iter().any(|w| w.info.id == p.track),
+        };
+        if !known {
+            return Err(unknown);
+        }
         // What comes behind an end begins again.
         if self.coming.is_none() && self.writers.iter().any(|w| w.info.id == p.track && w.done) {
             self.coming = Some(self.writers.iter().map(|w| w.info.clone()).collect());
@@ -372,5 +392,75 @@ impl mist_core::format::Muxer for Muxer {
             m.close(out);
             Ok(Vec::new())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mist_core::codec::opus::OpusHead;
+    use mist_core::format::{Demuxed, Demuxer as _, Muxer as _};
+    use mist_core::media::{Media, Params, TrackId};
+
+    fn track(channels: u8) -> Arc<TrackInfo> {
+        let params = Params::Audio { rate: 48_000, channels: channels.into(), bits: 16 };
+        let init = OpusHead::new(channels, 0).unwrap().build();
+        Arc::new(TrackInfo::new(TrackId(1), Codec::Opus, init, params))
+    }
+
+    fn packet(id: u32, ticks: i64) -> Packet {
+        let (dts, zero) = (Timestamp::from_rate(ticks, 48_000), Duration::ZERO);
+        let data = Bytes::from_static(&[31 << 3, 1, 2]);
+        Packet { track: TrackId(id), dts, cts: zero, duration: zero, key: true, data }
+    }
+
+    /// Start and length of each packet.
+    fn read(file: Vec<u8>) -> Vec<(i64, i64)> {
+        let mut d = super::super::Demuxer::new();
+        d.push(0, file.into());
+        d.end();
+        let mut got = Vec::new();
+        loop {
+            match d.poll().unwrap() {
+                Demuxed::Media(Media::Packet(p)) => {
+                    got.push((p.dts.to_rate(48_000), p.duration.to_rate(48_000)))
+                }
+                Demuxed::Problem(e) => panic!("{e}"),
+                Demuxed::End => return got,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_packet_begins_no_link() {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        m.start(&[track(2)], None, &mut out).unwrap();
+        m.packet(&packet(1, 0), &mut out).unwrap();
+        m.track(&track(1), &mut out).unwrap();
+        let before = out.len();
+        assert!(m.packet(&packet(9, 960), &mut out).is_err());
+        assert_eq!(out.len(), before);
+        m.packet(&packet(1, 960), &mut out).unwrap();
+        m.finish(&mut out).unwrap();
+        assert_eq!(read(out.to_vec()).len(), 2);
+    }
+
+    #[test]
+    fn a_cut_end_leaves_a_gap_before_it_where_it_was() {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        m.start(&[track(2)], None, &mut out).unwrap();
+        let starts = [0, 9600, 10_560];
+        for (n, at) in starts.into_iter().enumerate() {
+            let mut p = packet(1, at);
+            if n == 2 {
+                p.duration = Duration::from_rate(320, 48_000);
+            }
+            m.packet(&p, &mut out).unwrap();
+        }
+        m.finish(&mut out).unwrap();
+        let got = read(out.to_vec());
+        assert_eq!(got.iter().map(|p| p.0).collect::<Vec<_>>(), starts);
+        assert_eq!(got[2].1, 320, "what is left of the last");
     }
 }

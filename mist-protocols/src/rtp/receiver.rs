@@ -254,6 +254,8 @@ impl Receiver {
             }
             Codec::Vp8 if codec::is_key(codec, data) == Some(true) => {}
             Codec::Vp8 | Codec::Vp9 => return None,
+            Codec::Opus | Codec::Alaw | Codec::Ulaw | Codec::Pcm if self.track.is_some() => return None,
+            Codec::Aac if self.track.as_ref().is_some_and(|t| t.init == self.format.init) => return None,
             Codec::Mp3 if mpa::Header::parse(data).is_ok_and(|h| h.layer != 3) => codec = Codec::Mp2,
             Codec::Opus if self.format.init.is_empty() => {
                 // The first packet says whether it is stereo (RFC 6716 §3.1).

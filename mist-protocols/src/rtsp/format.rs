@@ -9,7 +9,7 @@ use mist_core::media::{Kind, Params};
 ///
 /// # Errors
 /// The encoding isn't handled, or what the description says of it can't be read.
-pub fn format(f: &sdp::Format, fpks: u32) -> Result<rtp::Format, CodecError> {
+pub fn rtp_format(f: &sdp::Format, fpks: u32) -> Result<rtp::Format, CodecError> {
     let codec = f.codec().ok_or(CodecError::unsupported("encoding in RTP"))?;
     let payload = match codec {
         Codec::H264 => match f.number("packetization-mode") {

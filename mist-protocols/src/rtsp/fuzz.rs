@@ -2,7 +2,7 @@
 
 use super::message::{Item, Reader, RtspError, Start};
 use super::transport::{RtpInfo, Transport, controls};
-use super::{format, limits};
+use super::{limits, rtp_format};
 use crate::rtp::{self, Received, Receiver, Timeline, rtcp};
 use crate::sdp;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ pub fn fuzz(data: &[u8]) {
     }
     let Ok(description) = sdp::parse(text.as_bytes()) else { return };
     for (i, section) in description.sections.iter().take(4).enumerate() {
-        for f in section.formats.iter().take(2).filter_map(|f| format(f, section.fpks).ok()) {
+        for f in section.formats.iter().take(2).filter_map(|f| rtp_format(f, section.fpks).ok()) {
             let own = media.iter().filter(|m| usize::from(m.0 / 2) == i);
             let window = usize::from(step % 4);
             receive(f, window, own.map(|(channel, data)| (channel % 2 == 1, data)));

@@ -1,6 +1,6 @@
 //! RTSP (RFC 2326, RFC 7826): reading messages and the packets between them, and what of them describes media.
 //!
-//! [`message`] takes a stream of bytes apart; [`transport`] reads the headers `Transport` and `RTP-Info`; [`format`] turns a payload
+//! [`message`] takes a stream of bytes apart; [`transport`] reads the headers `Transport` and `RTP-Info`; [`rtp_format`] turns a payload
 //! format of a session description into what [`crate::rtp`] needs.
 
 mod format;
@@ -9,7 +9,7 @@ mod fuzz;
 pub mod message;
 pub mod transport;
 
-pub use format::format;
+pub use format::rtp_format;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub use fuzz::fuzz;
 

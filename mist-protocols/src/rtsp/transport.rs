@@ -83,18 +83,25 @@ pub fn controls(url: &str, control: &str) -> bool {
     if control.is_empty() || control == "*" {
         return false;
     }
-    if control.contains("://") || !url.contains("://") {
-        // Hosts and ports are written in several ways: what is behind them must be the same.
-        return path(url) == path(control) || url == control || url.ends_with(&format!("/{control}"));
+    match (path(url), path(control)) {
+        // Hosts and ports are written in several ways.
+        (Some(a), Some(b)) => a == b,
+        (Some(_), None) => ends_with(url, control),
+        (None, Some(_)) => ends_with(control, url),
+        (None, None) => url == control || ends_with(url, control) || ends_with(control, url),
     }
-    url.strip_suffix(control)
-        .is_some_and(|base| base.ends_with(['/', '?', '&']) || control.starts_with(['?', '/']))
 }
 
-/// What is behind the host.
-fn path(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, r)| r);
-    rest.split_once('/').map_or("", |(_, p)| p)
+/// Whether `url` has `end` behind a place where a relative URL may begin.
+fn ends_with(url: &str, end: &str) -> bool {
+    let base = url.strip_suffix(end).filter(|_| !end.is_empty());
+    base.is_some_and(|base| base.ends_with(['/', '?', '&']) || end.starts_with(['?', '/']))
+}
+
+/// What is behind the host of an absolute URL.
+fn path(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    Some(rest.split_once('/').map_or("", |(_, p)| p))
 }
 
 #[cfg(test)]
@@ -129,12 +136,18 @@ mod tests {
             ("trackID=1", "trackID=1"),
             ("rtsp://h/cam?a=b&track1", "track1"),
             ("streamid=0", "rtsp://h/x/streamid=0"),
+            ("x/streamid=0", "streamid=0"),
         ] {
-            assert!(controls(url, control) || controls(control, url), "{url} {control}");
+            assert!(controls(url, control), "{url} {control}");
         }
-        for (url, control) in
-            [("rtsp://h/trackID=11", "trackID=1"), ("rtsp://h/a", "*"), ("rtsp://h/xtrack1", "track1")]
-        {
+        for (url, control) in [
+            ("rtsp://h/trackID=11", "trackID=1"),
+            ("rtsp://h/a", "*"),
+            ("rtsp://h/xtrack1", "track1"),
+            ("trackID=1", "trackID=2"),
+            ("rtsp://h/a/trackID=1", "rtsp://h/a/trackID=2"),
+            ("", "trackID=2"),
+        ] {
             assert!(!controls(url, control), "{url} {control}");
         }
     }

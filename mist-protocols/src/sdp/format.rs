@@ -82,6 +82,25 @@ impl Format {
         self.parameters = text.split(';').map(pair).filter(|p| !p.0.is_empty()).collect();
     }
 
+    /// Some cameras leave `rtpmap` out: their parameters tell.
+    pub(super) fn guess(&mut self) {
+        if !self.encoding.is_empty() {
+            return;
+        }
+        const TELLING: [(&str, &str); 4] = [
+            ("sprop-parameter-sets", "H264"),
+            ("packetization-mode", "H264"),
+            ("sprop-sps", "H265"),
+            ("sizelength", "MPEG4-GENERIC"),
+        ];
+        if let Some((_, encoding)) = TELLING.iter().find(|t| self.parameter(t.0).is_some()) {
+            (*encoding).clone_into(&mut self.encoding);
+        }
+        if let (Some(Codec::Aac), Ok(init)) = (self.codec(), self.init()) {
+            self.clock = Asc::parse(&init).map_or(self.clock, |a| a.rate.max(1));
+        }
+    }
+
     /// A parameter, by its name in any case.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|p| p.0.eq_ignore_ascii_case(name)).map(|p| p.1.as_str())

@@ -5,7 +5,7 @@
 //! types of RFC 3551 too, which need no `rtpmap`.
 //!
 //! Cameras are taken as they are: lines that end in LF alone, NULs at the end, blanks around values, attributes in any order
-//! and twice, user names with blanks, payload types that are none. Lines that say nothing readable are passed over; only what
+//! and twice, user names with blanks, payload types that are none, no `rtpmap` where the parameters tell. Lines that say nothing readable are passed over; only what
 //! isn't SDP at all, or too much of it, is an error.
 //!
 //! Left out: offers and answers, ICE, encryption, times, time zones and bandwidths.

@@ -42,6 +42,7 @@ pub fn parse(data: &[u8]) -> Result<Description, SdpError> {
             _ => {}
         }
     }
+    out.sections.iter_mut().flat_map(|s| &mut s.formats).for_each(Format::guess);
     if version { Ok(out) } else { Err(SdpError { offset: 0, what: "empty" }) }
 }
 
@@ -145,6 +146,15 @@ mod tests {
             assert_eq!((f.codec(), f.clock, f.channels, audio.port), (Some(Codec::Alaw), 8000, 1, 5004));
             assert_eq!((other.media.as_str(), other.formats.len()), ("application/x", 0));
         }
+    }
+
+    #[test]
+    fn a_missing_map_is_guessed() {
+        let text = "v=0\nm=video 0 RTP/AVP 96\na=fmtp:96 packetization-mode=1\n\
+            m=audio 0 RTP/AVP 97\na=fmtp:97 mode=AAC-hbr;sizelength=13;config=1190\nm=audio 0 RTP/AVP 98";
+        let d = parse(text.as_bytes()).unwrap();
+        let all: Vec<_> = d.sections.iter().map(|s| (s.formats[0].codec(), s.formats[0].clock)).collect();
+        assert_eq!(all, [(Some(Codec::H264), 90_000), (Some(Codec::Aac), 48_000), (None, 90_000)]);
     }
 
     #[test]
