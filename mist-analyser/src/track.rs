@@ -15,6 +15,8 @@ const GAP_DISTANCES: i64 = 4;
 const PEAK_WINDOW: Duration = Duration::from_secs(1);
 /// How far stamps may be from the length of the sound between them.
 const MAX_SLIP: Duration = Duration::from_millis(250);
+/// Pictures at the start that are looked through for captions; later ones only where they are keyframes.
+const CAPTION_PICTURES: u64 = 1000;
 /// From which length on a GOP is long.
 const LONG_GOP: Duration = Duration::from_secs(10);
 
@@ -308,8 +310,9 @@ impl Track {
         if p.data.is_empty() {
             return;
         }
-        // Once both are known there is nothing left to find.
-        if !(self.captions.cea608 && self.captions.cea708) {
+        // Once both are known there is nothing left to find, and captions that begin late are found at a keyframe.
+        let both = self.captions.cea608 && self.captions.cea708;
+        if !both && (p.key || self.packets < CAPTION_PICTURES) {
             self.captions = self.captions.or(codec::captions(self.info.codec, &p.data));
         }
         match self.info.codec {
