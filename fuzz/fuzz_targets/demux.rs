@@ -10,8 +10,8 @@ static ONLY: std::sync::LazyLock<Option<u8>> = std::sync::LazyLock::new(|| {
 
 #[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| match (*ONLY, data) {
-    (Some(n), [_, rest @ ..]) => mist_fuzz::demux(&[&[n], rest].concat()),
-    _ => mist_fuzz::demux(data),
+    (Some(n), [_, rest @ ..]) => mist_fuzz::run("demux", &[&[n], rest].concat()),
+    _ => mist_fuzz::run("demux", data),
 });
 
 #[cfg(not(fuzzing))]

@@ -1,7 +1,7 @@
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mist_fuzz::dtsh(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mist_fuzz::run("dtsh", data));
 
 #[cfg(not(fuzzing))]
 fn main() {}

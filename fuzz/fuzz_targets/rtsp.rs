@@ -1,7 +1,7 @@
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mist_fuzz::rtsp(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mist_fuzz::run("rtsp", data));
 
 #[cfg(not(fuzzing))]
 fn main() {}

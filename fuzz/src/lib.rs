@@ -2,6 +2,7 @@
 //! gathered, and here are those that drive several crates together. Each takes arbitrary bytes and fails by panicking.
 
 use bytes::Bytes;
+use cap::Cap;
 use mist_core::buffer::{BufferOptions, Read, StreamBuffer};
 use mist_core::codec::Codec;
 use mist_core::media::{Kind, Media, Packet, Params, TrackId, TrackInfo};
@@ -10,25 +11,63 @@ use mist_core::session::{Answer, Flow, Input, Output, Refusal, Session, Ticket};
 use mist_core::time::{Duration, Now, Timestamp};
 use mist_formats::FORMATS;
 use mist_protocols::{PROTOCOLS, hls, progressive, rtsp as rtsp_reading};
+use std::alloc::System;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// All targets, by the names of their files in `fuzz_targets`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
-    ("text", text),
-    ("amf", amf),
-    ("demux", demux),
-    ("mux_round_trip", mux_round_trip),
-    ("stream", stream),
-    ("http", http),
-    ("rtmp", rtmp),
-    ("dtsh", dtsh),
-    ("rtsp", rtsp),
+/// Counts all memory, so that what an input can make a parser take has a bound that is watched.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
+/// Bytes that a body may take whatever its input is: tables of fixed size, scratch, and reports of progress.
+const BASE: usize = 8 << 20;
+
+/// A fuzz target.
+pub struct Target {
+    /// As its file in `fuzz_targets` is called.
+    pub name: &'static str,
+    /// Fails by panicking.
+    pub body: fn(&[u8]),
+    /// Bytes that it may take for each byte of its input, with all that the body itself keeps to compare.
+    pub memory: usize,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "text", body: text, memory: 1024 },
+    Target { name: "amf", body: amf, memory: 1024 },
+    Target { name: "demux", body: demux, memory: 4096 },
+    Target { name: "mux_round_trip", body: mux_round_trip, memory: 4096 },
+    Target { name: "stream", body: stream, memory: 1024 },
+    Target { name: "http", body: http, memory: 4096 },
+    Target { name: "rtmp", body: rtmp, memory: 1024 },
+    Target { name: "dtsh", body: dtsh, memory: 1024 },
+    Target { name: "rtsp", body: rtsp, memory: 1024 },
 ];
 
+/// Runs a target's body within its memory.
+///
+/// # Panics
+/// There is no such target, or it has found something.
+pub fn run(name: &str, data: &[u8]) {
+    let Some(t) = TARGETS.iter().find(|t| t.name == name) else { panic!("there is no target {name}") };
+    within(t.memory, data, t.body);
+}
+
+/// Runs `body` with no more memory than `multiple` bytes for each byte of input: the allocation that exceeds it ends the
+/// process, and its backtrace names who asked.
+fn within(multiple: usize, data: &[u8], body: impl FnOnce(&[u8])) {
+    let before = MEMORY.limit();
+    let limit = MEMORY.allocated() + BASE + data.len() * multiple;
+    // A failure to set it is one to stay within it.
+    MEMORY.set_limit(limit.min(before)).expect("within its memory");
+    body(data);
+    let _ = MEMORY.set_limit(before);
+}
+
 /// Names, sources, targets, track selectors and playlists that are read.
-pub fn text(data: &[u8]) {
+fn text(data: &[u8]) {
     hls::parse::fuzz(data);
     mist_core::name::fuzz(data);
     mist_core::url::fuzz(data);
@@ -37,12 +76,17 @@ pub fn text(data: &[u8]) {
 }
 
 /// AMF0 and AMF3.
-pub fn amf(data: &[u8]) {
+fn amf(data: &[u8]) {
     mist_formats::fuzzing::amf(data);
 }
 
+/// Bytes that a demuxer may hold for each byte of its input while what it finds is thrown away. Most is the tables of an
+/// MP4 file, unpacked.
+const DEMUXER: usize = 64;
+
 /// Every demuxer, split in every way, and the checker of transport streams.
-pub fn demux(data: &[u8]) {
+fn demux(data: &[u8]) {
+    within(DEMUXER, data, mist_formats::fuzzing::demux_and_forget);
     mist_formats::fuzzing::demux(data);
     let mut checker = mist_formats::ts::check::Checker::new();
     let mut found = 0;
@@ -54,17 +98,17 @@ pub fn demux(data: &[u8]) {
 }
 
 /// Every muxer, read back by its demuxer.
-pub fn mux_round_trip(data: &[u8]) {
+fn mux_round_trip(data: &[u8]) {
     mist_formats::fuzzing::mux_round_trip(data);
 }
 
 /// Header files beside sources.
-pub fn dtsh(data: &[u8]) {
+fn dtsh(data: &[u8]) {
     mist_formats::fuzzing::dtsh(data);
 }
 
 /// Messages of RTSP, session descriptions, RTP payloads of every encoding and RTCP.
-pub fn rtsp(data: &[u8]) {
+fn rtsp(data: &[u8]) {
     rtsp_reading::fuzz(data);
 }
 
@@ -143,7 +187,7 @@ fn write(data: &[u8], mut after_each: impl FnMut(&StreamBuffer, bool)) -> (Strea
 
 /// One writer and one reader on a stream's buffer: what is read goes forward in time, segments are numbered in one row, and
 /// the buffer keeps its bound.
-pub fn stream(data: &[u8]) {
+fn stream(data: &[u8]) {
     let mut cursor = None;
     let mut last: [Option<Timestamp>; 4] = [None; 4];
     let mut out = Vec::new();
@@ -178,7 +222,7 @@ pub fn stream(data: &[u8]) {
 }
 
 /// Playlists, segments and progressive plays of any stream, by any path and query.
-pub fn http(data: &[u8]) {
+fn http(data: &[u8]) {
     let (buffer, rest, now) = write(data, |_, _| {});
     let text = String::from_utf8_lossy(rest);
     let (path, query) = text.split_once('?').unwrap_or((&text, ""));
@@ -190,7 +234,7 @@ pub fn http(data: &[u8]) {
 
 /// A server's session of each protocol with a connection, against a peer, a driver and a clock that do what the bytes say.
 /// The first byte is how many bytes come at once. In the rest, where the byte after a full piece is 0xff, the driver does something.
-pub fn rtmp(data: &[u8]) {
+fn rtmp(data: &[u8]) {
     for protocol in PROTOCOLS {
         if let Serve::Tcp(make) = protocol.serve {
             session(&mut *make(&SessionConfig::default()), data);

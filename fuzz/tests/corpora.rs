@@ -6,7 +6,8 @@ use std::path::Path;
 #[test]
 fn corpora() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (name, body) in mist_fuzz::TARGETS {
+    for name in mist_fuzz::TARGETS.iter().map(|t| t.name) {
+        let body = |data: &[u8]| mist_fuzz::run(name, data);
         assert!(root.join(format!("fuzz_targets/{name}.rs")).exists(), "{name} has no target");
         let mut inputs = 0;
         body(&[]);

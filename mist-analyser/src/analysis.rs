@@ -113,8 +113,9 @@ impl<W: Write> Analysis<W> {
         !self.problems.kept().is_empty()
     }
 
-    /// Something is wrong.
-    pub(crate) fn problem(&mut self, p: Problem) -> io::Result<()> {
+    /// Something is wrong, or nothing.
+    pub(crate) fn problem(&mut self, p: impl Into<Option<Problem>>) -> io::Result<()> {
+        let Some(p) = p.into() else { return Ok(()) };
         if let Some(t) = p.track
             && !self.shows_track(t.0)
         {

@@ -75,9 +75,9 @@ pub(crate) fn run(
                     checks.node(n);
                 }
                 if let Demuxed::Problem(e) = &found
-                    && let Some(name) = checks.name(e)
+                    && let (Some(name), Some(p)) = (checks.name(e), Problem::of(e))
                 {
-                    sink.problem(Problem::of(e).about(name)).map_err(Failure::Write)?;
+                    sink.problem(p.about(name)).map_err(Failure::Write)?;
                     continue;
                 }
                 let offset = match &found {

@@ -8,7 +8,7 @@ mod chart;
 mod checks;
 mod container;
 mod dialogue;
-mod guess;
+mod entry;
 mod hls;
 mod http;
 mod json;

@@ -1,6 +1,6 @@
 //! What can be wrong: the catalogue, and how much of what was found is kept.
 
-use crate::guess;
+use crate::entry;
 use mist_core::format::{ErrorKind, FormatError};
 use mist_core::media::TrackId;
 use mist_core::time::Timestamp;
@@ -185,16 +185,17 @@ impl Problem {
         Self { sort, offset: None, track: None, time: None, message }
     }
 
-    /// What a demuxer says.
-    pub(crate) fn of(e: &FormatError) -> Self {
+    /// What a demuxer says; `None` for what is found in another way too.
+    pub(crate) fn of(e: &FormatError) -> Option<Self> {
+        let sort = entry::sort(e)?;
         let what = match e.kind {
             ErrorKind::Truncated => "the source ends inside a structure".to_owned(),
             ErrorKind::NeedsSeek => "the rest lies elsewhere, and this source can't seek".to_owned(),
-            ErrorKind::Malformed(what) => what.to_owned(),
+            ErrorKind::Malformed(what) | ErrorKind::UnitSize(what) => what.to_owned(),
             kind => kind.to_string(),
         };
         let what = if e.path.is_empty() { what } else { format!("{}: {what}", e.path) };
-        Self { offset: Some(e.offset), ..Self::new(guess::sort(e), &what) }
+        Some(Self { offset: Some(e.offset), ..Self::new(sort, &what) })
     }
 
     /// The same about something with a name.

@@ -37,6 +37,30 @@ pub enum ErrorKind {
     /// The bytes break the format's rules.
     #[error("malformed: {0}")]
     Malformed(&'static str),
+    /// A checksum doesn't fit its data.
+    #[error("checksum: {0}")]
+    Checksum(&'static str),
+    /// Data is missing between what came before and this place.
+    #[error("lost: {0}")]
+    Lost(&'static str),
+    /// Nothing that the format has begins here; what follows was looked for.
+    #[error("out of step: {0}")]
+    Sync(&'static str),
+    /// A declared length or count doesn't fit what it is of, or the structure that this is in.
+    #[error("wrong size: {0}")]
+    Size(&'static str),
+    /// Lengths of NAL units or OBUs don't fill their packet.
+    #[error("malformed: {0}")]
+    UnitSize(&'static str),
+    /// What this builds on didn't come before it.
+    #[error("missing: {0}")]
+    Missing(&'static str),
+    /// The decoding time of a packet is before that of the one before it in its track.
+    #[error("decoding time goes back")]
+    TimeBack,
+    /// The media is encrypted.
+    #[error("encrypted: {0}")]
+    Encrypted(&'static str),
     /// Legal, but not handled here.
     #[error("unsupported: {0}")]
     Unsupported(&'static str),
@@ -49,6 +73,27 @@ pub enum ErrorKind {
     /// What comes next lies elsewhere and the source can't seek.
     #[error("needs a seekable source")]
     NeedsSeek,
+}
+
+impl ErrorKind {
+    /// What it is about, for messages that say in other words what kind it is.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Malformed(what)
+            | Self::Checksum(what)
+            | Self::Lost(what)
+            | Self::Sync(what)
+            | Self::Size(what)
+            | Self::UnitSize(what)
+            | Self::Missing(what)
+            | Self::Encrypted(what)
+            | Self::Unsupported(what)
+            | Self::Limit(what) => what,
+            Self::TimeBack => "decoding time goes back",
+            Self::Truncated => "truncated",
+            Self::NeedsSeek => "needs a seekable source",
+        }
+    }
 }
 
 /// What a demuxer wants next.
@@ -105,8 +150,9 @@ pub enum Demuxed {
 ///     Media(m) => ..., End => break, } }
 /// ```
 ///
-/// The result doesn't depend on how the input is split. After an `Err` or [`Demuxed::End`] the demuxer is done:
-/// every later poll gives the same.
+/// The result doesn't depend on how the input is split. Decoding times of a track don't go back, or a
+/// [`Demuxed::Problem`] of [`ErrorKind::TimeBack`] comes before the packet; [`Findings`](crate::findings::Findings) sees
+/// to that. After an `Err` or [`Demuxed::End`] the demuxer is done: every later poll gives the same.
 pub trait Demuxer: Send {
     /// Gives it `data` that starts at `offset` of the source. Can't fail.
     fn push(&mut self, offset: u64, data: Bytes);

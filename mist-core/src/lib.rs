@@ -12,6 +12,7 @@
 pub mod bits;
 pub mod buffer;
 pub mod codec;
+pub mod findings;
 pub mod format;
 pub mod gather;
 pub mod http;

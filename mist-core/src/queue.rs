@@ -59,6 +59,18 @@ impl Queue {
         self.offset = offset;
     }
 
+    /// Takes a chunk that begins at `offset` after a jump to `to`: what was under way when the jump came, before `to`, is
+    /// of no use. False, with nothing changed, while no byte from `to` on has come.
+    pub fn land(&mut self, to: u64, offset: u64, data: &Bytes) -> bool {
+        let skip = usize::try_from(to.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if offset > to || skip >= data.len() {
+            return false;
+        }
+        self.reset(to);
+        self.push(data.slice(skip..));
+        true
+    }
+
     /// The longest run of bytes that lies in one piece at the front.
     pub fn front(&self) -> &[u8] {
         self.chunks.front().map_or(&[], |b| b)

@@ -164,11 +164,7 @@ fn same(codec: &str, tolerance: f64, p: &Packet, r: &TruthPacket) -> Result<(), 
 const DAMAGED: &[(&str, usize, Option<ErrorKind>)] = &[
     // Attachments and chapters, of which the last is cut.
     ("chapters_truncated_chapter_string", 0, Some(ErrorKind::Unsupported("CodecID"))),
-    (
-        "fixed_lacing_bad_lace_size",
-        0,
-        Some(ErrorKind::Malformed("fixed-size lacing does not divide the block")),
-    ),
+    ("fixed_lacing_bad_lace_size", 0, Some(ErrorKind::Size("fixed-size lacing does not divide the block"))),
     // Its header is damaged as well; the second track's CodecID is one of those.
     ("invalid_vp9_bitstream", 2, Some(ErrorKind::Unsupported("DocType"))),
     ("primarychromaticity_fieldtoolarge", 0, Some(ErrorKind::Malformed("element in the wrong place"))),
@@ -179,9 +175,9 @@ const DAMAGED: &[(&str, usize, Option<ErrorKind>)] = &[
     ("bug2020502", 22, Some(ErrorKind::Truncated)),
     // The start of a segment whose rest is elsewhere, and a piece of one.
     ("shaka-init-segment", 0, Some(ErrorKind::Truncated)),
-    ("vhs-webmVideo.webm", 0, Some(ErrorKind::Malformed("no EBML header"))),
+    ("vhs-webmVideo.webm", 0, Some(ErrorKind::Sync("no EBML header"))),
     ("vhs-webmVideoInit", 0, None),
-    ("subsample_encrypted", 0, Some(ErrorKind::Unsupported("encrypted track"))),
+    ("subsample_encrypted", 0, Some(ErrorKind::Encrypted("track"))),
 ];
 
 #[test]

@@ -33,8 +33,8 @@ const PROBLEMS: &[(&str, &[ErrorKind])] = &[
     (
         "ogg/ax-bear_vorbis_gap.ogg",
         &[
-            ErrorKind::Malformed("no page here; went on at the next"),
-            ErrorKind::Malformed("no page from here to the end"),
+            ErrorKind::Sync("no page here; went on at the next"),
+            ErrorKind::Sync("no page from here to the end"),
         ],
     ),
     // The last packets go on on pages that aren't there.

@@ -88,8 +88,8 @@ fn a_lost_a_repeated_and_a_damaged_page() {
     assert_eq!(got.tracks[0].lang.map(|l| l.to_string()).as_deref(), Some("deu"));
     // Times are right behind holes.
     assert_eq!(millis(&got), [0, 20, 80, 120]);
-    let lost = ErrorKind::Malformed("pages are missing before this one");
-    let wrong = ErrorKind::Malformed("wrong checksum; went on at the next page");
+    let lost = ErrorKind::Lost("pages are missing before this one");
+    let wrong = ErrorKind::Checksum("page; went on at the next");
     assert_eq!(kinds(&got), [ErrorKind::Malformed("repeated page"), lost, wrong, lost]);
     assert_eq!(got.error, None);
 }
@@ -171,14 +171,18 @@ fn a_page_without_a_stream_and_granules_that_lie() {
     file.extend(page(EOS, 0, 7, 8, &[FRAME]));
     let got = read(file);
     assert_eq!((got.packets.len(), &got.error), (13, &None));
-    assert_eq!(kinds(&got), [ErrorKind::Malformed("logical stream without a beginning")]);
+    let no_granule = ErrorKind::Malformed("packets end on this page, but it has no granule position");
+    let granule_back = ErrorKind::Malformed("the granule position goes back");
+    let (missing, back) = (ErrorKind::Missing("logical stream without a beginning"), ErrorKind::TimeBack);
+    let lies = [missing, no_granule, no_granule, granule_back, back, granule_back, back, granule_back];
+    assert_eq!(kinds(&got), lies);
 }
 
 #[test]
 fn no_ogg_at_all() {
     for len in [0, 3, 30, limits::SEARCH as usize + 2] {
         let got = read(vec![b'O'; len]);
-        assert_eq!(got.error.map(|e| e.kind), Some(ErrorKind::Malformed("no Ogg page")), "{len}");
+        assert_eq!(got.error.map(|e| e.kind), Some(ErrorKind::Sync("no Ogg page")), "{len}");
     }
     // What lies before the first page is passed over.
     let mut file = b"ID3 OggS Ogg".to_vec();

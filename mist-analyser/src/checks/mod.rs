@@ -2,7 +2,6 @@
 
 mod id3;
 mod mp4;
-mod ogg;
 mod wav;
 
 use crate::problem::{Problem, Sort};
@@ -11,7 +10,6 @@ use mist_core::media::TrackId;
 use mist_core::time::Duration;
 use mist_formats::ts::check::{Checker, Fault, Finding};
 use mp4::Mp4;
-use ogg::Ogg;
 use std::io;
 use wav::Wav;
 
@@ -26,8 +24,6 @@ pub(crate) enum Checks {
     Mkv(Mkv),
     /// By its boxes.
     Mp4(Mp4),
-    /// By its pages.
-    Ogg(Ogg),
     /// By its chunks.
     Wav(Wav),
     /// By the tags in front of it; whether they were looked at.
@@ -54,7 +50,6 @@ impl Checks {
             "TS" => Self::Ts(Box::default()),
             "MKV" => Self::Mkv(Mkv::default()),
             "MP4" => Self::Mp4(Mp4::default()),
-            "OGG" => Self::Ogg(Ogg::default()),
             "WAV" => Self::Wav(Wav::default()),
             "MP3" | "ADTS" => Self::Tagged(false),
             _ => Self::Nothing,
@@ -63,7 +58,7 @@ impl Checks {
 
     /// Whether the container's structure is looked at.
     pub(crate) fn wants_nodes(&self) -> bool {
-        matches!(self, Self::Mkv(_) | Self::Mp4(_) | Self::Ogg(_))
+        matches!(self, Self::Mkv(_) | Self::Mp4(_))
     }
 
     /// A piece of structure.
@@ -79,7 +74,6 @@ impl Checks {
                 _ => {}
             },
             Self::Mp4(m) => m.node(n),
-            Self::Ogg(o) => o.node(n),
             _ => {}
         }
     }
@@ -122,7 +116,6 @@ impl Checks {
                 let say = |(at, what)| problem(Problem::new(Sort::BadTag, what).at(Some(at)));
                 return id3::faults(data).into_iter().try_for_each(say);
             }
-            Self::Ogg(o) => return o.take().into_iter().try_for_each(problem),
             Self::Wav(w) => {
                 let mut found = Vec::new();
                 w.bytes(offset, data, &mut found);
@@ -155,7 +148,6 @@ impl Checks {
                 return problem(Problem::new(Sort::NoCues, "no Cues element"));
             }
             Self::Mp4(m) => return m.end().into_iter().try_for_each(problem),
-            Self::Ogg(o) => return o.take().into_iter().try_for_each(problem),
             Self::Wav(w) => return w.end().map_or(Ok(()), problem),
             _ => return Ok(()),
         };

@@ -408,9 +408,9 @@ impl Side {
     }
 }
 
-fn of_codec(error: CodecError, offset: u64, track: TrackId) -> Problem {
+fn of_codec(error: CodecError, offset: u64, track: TrackId) -> Option<Problem> {
     let e = FormatError { format: "RTSP", offset, path: "RTP packet", kind: error.into() };
-    Problem::of(&e).on(track, None)
+    Some(Problem::of(&e)?.on(track, None))
 }
 
 /// Hands on what a receiver has.

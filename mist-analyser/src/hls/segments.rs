@@ -285,7 +285,7 @@ fn drain<W: Write>(
             Ok(item) => item,
             Err(e) => {
                 p.done = true;
-                found.push(place(Problem::of(&e), &p.reading, l));
+                found.extend(Problem::of(&e).map(|e| place(e, &p.reading, l)));
                 return Ok(ControlFlow::Continue(()));
             }
         };
@@ -319,7 +319,7 @@ fn drain<W: Write>(
             }
             Demuxed::Media(Media::Gone(t)) => Demuxed::Media(Media::Gone(id(t))),
             Demuxed::Problem(e) => {
-                found.push(place(Problem::of(&e), &p.reading, l));
+                found.extend(Problem::of(&e).map(|e| place(e, &p.reading, l)));
                 continue;
             }
             Demuxed::Node(mut n) => {

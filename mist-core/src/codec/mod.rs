@@ -86,6 +86,9 @@ pub enum CodecErrorKind {
     /// The data breaks the codec's rules.
     #[error("malformed")]
     Malformed,
+    /// Lengths of units don't fill their data.
+    #[error("malformed")]
+    UnitSize,
     /// Legal, but not handled here.
     #[error("unsupported")]
     Unsupported,
@@ -113,6 +116,10 @@ impl CodecError {
     pub const fn malformed(what: &'static str) -> Self {
         Self { kind: CodecErrorKind::Malformed, what }
     }
+    /// The lengths of units don't fill their data.
+    pub const fn unit_size(what: &'static str) -> Self {
+        Self { kind: CodecErrorKind::UnitSize, what }
+    }
     /// `what` isn't handled.
     pub const fn unsupported(what: &'static str) -> Self {
         Self { kind: CodecErrorKind::Unsupported, what }
@@ -133,6 +140,7 @@ impl From<CodecError> for ErrorKind {
     fn from(e: CodecError) -> Self {
         match e.kind {
             CodecErrorKind::Truncated | CodecErrorKind::Malformed => Self::Malformed(e.what),
+            CodecErrorKind::UnitSize => Self::UnitSize(e.what),
             CodecErrorKind::Unsupported => Self::Unsupported(e.what),
             CodecErrorKind::Limit => Self::Limit(e.what),
         }

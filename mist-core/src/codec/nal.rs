@@ -104,7 +104,7 @@ impl<'a> Iterator for LengthPrefixed<'a> {
 pub fn check_lengths(data: &[u8], size: u8) -> Result<(), CodecError> {
     let mut it = length_prefixed(data, size);
     it.by_ref().for_each(drop);
-    if it.rest().is_empty() { Ok(()) } else { Err(CodecError::malformed("NAL unit length")) }
+    if it.rest().is_empty() { Ok(()) } else { Err(CodecError::unit_size("NAL unit length")) }
 }
 
 /// Appends a NAL unit with its length in 4 bytes. Units over 4 GiB can't exist in memory that this reads.
@@ -139,7 +139,7 @@ pub fn lengths_to_annex_b(data: &[u8], size: u8, out: &mut BytesMut) -> Result<(
         out.put_slice(&[0, 0, 0, 1]);
         out.put_slice(nal);
     }
-    if it.rest().is_empty() { Ok(()) } else { Err(CodecError::malformed("NAL unit length")) }
+    if it.rest().is_empty() { Ok(()) } else { Err(CodecError::unit_size("NAL unit length")) }
 }
 
 /// Units with length prefixes of `size` bytes as mist's canonical payload: 4-byte lengths and no unit for which
@@ -158,7 +158,7 @@ pub fn canonical_lengths(
         change |= drop(nal);
     }
     if !it.rest().is_empty() {
-        return Err(CodecError::malformed("NAL unit length"));
+        return Err(CodecError::unit_size("NAL unit length"));
     }
     if !change {
         return Ok(data);

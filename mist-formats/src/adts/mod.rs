@@ -91,7 +91,7 @@ impl Framing for Frames {
             match asc.build() {
                 Ok(init) => out.describe(Codec::Aac, init, asc.params()),
                 Err(e) => {
-                    out.problem(ID, e.into());
+                    out.problem(e.into());
                     return out.skip(h.samples());
                 }
             }
@@ -114,7 +114,7 @@ impl Framing for Frames {
             None => {
                 if !std::mem::replace(&mut self.split_reported, true) {
                     let what = "several raw data blocks in a frame that doesn't tell where they begin";
-                    out.problem(ID, ErrorKind::Unsupported(what));
+                    out.problem(ErrorKind::Unsupported(what));
                 }
                 out.skip(h.samples());
             }

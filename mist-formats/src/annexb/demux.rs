@@ -8,10 +8,10 @@ use crate::frames::Marks;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem;
 use mist_core::codec::nal;
-use mist_core::format::{Demuxed, ErrorKind, FormatError, Node, Want};
-use mist_core::media::{Media, Packet, TrackId, TrackInfo};
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Want};
+use mist_core::media::{Packet, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 const START: &[u8] = &[0, 0, 1];
@@ -30,7 +30,6 @@ enum State {
 pub struct Demuxer {
     state: State,
     ended: bool,
-    nodes: bool,
     buf: BytesMut,
     /// Offset in the source of the first byte of `buf`.
     at: u64,
@@ -56,11 +55,7 @@ pub struct Demuxer {
     order: Order,
     marks: Marks,
     finder: memmem::Finder<'static>,
-    out: VecDeque<Demuxed>,
-    /// Where the packets in `out` lie.
-    offsets: VecDeque<u64>,
-    offset: Option<u64>,
-    error: Option<FormatError>,
+    found: Findings,
 }
 
 impl Default for Demuxer {
@@ -75,7 +70,6 @@ impl Demuxer {
         Self {
             state: State::Run,
             ended: false,
-            nodes: false,
             buf: BytesMut::new(),
             at: 0,
             scan: 0,
@@ -94,10 +88,7 @@ impl Demuxer {
             order: Order::new(),
             marks: Marks::default(),
             finder: memmem::Finder::new(START),
-            out: VecDeque::new(),
-            offsets: VecDeque::new(),
-            offset: None,
-            error: None,
+            found: Findings::new(ID),
         }
     }
 
@@ -111,11 +102,11 @@ impl Demuxer {
     }
 
     fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.out.push_back(Demuxed::Problem(FormatError { format: ID, offset, path, kind }));
+        self.found.problem(offset, path, kind);
     }
 
     fn fail(&mut self, kind: ErrorKind) {
-        self.error = Some(FormatError { format: ID, offset: 0, path: "", kind });
+        self.found.fail(0, "", kind);
         self.state = State::Done;
     }
 
@@ -318,7 +309,7 @@ impl Demuxer {
         let ends = self.units.iter().skip(1).map(|u| u - START.len()).chain([end]);
         for (&start, end) in self.units.iter().zip(ends) {
             let unit = without_zeros(self.buf.get(start..end).unwrap_or_default());
-            if self.nodes && kinds.len() < 100 {
+            if self.found.wants_nodes() && kinds.len() < 100 {
                 kinds.push_str(&format!(" {:02x}", unit.first().copied().unwrap_or(0)));
             }
             if !unit.is_empty() && !pictures.is_delimiter(unit) {
@@ -330,11 +321,8 @@ impl Demuxer {
         let described = pictures.describe(&payload);
         let key = pictures.is_key(&payload, !self.key_seen);
         let known = pictures.described();
-        if self.nodes {
-            let (name, len) = ("access unit", (end - begin) as u64);
-            let detail = format!("order {}, units{kinds}", place.poc);
-            self.out.push_back(Demuxed::Node(Node { depth: 0, offset, len, name, detail }));
-        }
+        let detail = || format!("order {}, units{kinds}", place.poc);
+        self.found.node(0, offset, (end - begin) as u64, "access unit", detail);
         match described {
             Ok(Some(d)) => {
                 self.rate = self.given.or(d.rate).unwrap_or(Rate::DEFAULT);
@@ -370,16 +358,15 @@ impl Demuxer {
                 self.marks.pass(p.packet.dts, p.offset);
             }
             if let Some(t) = p.track {
-                self.out.push_back(Demuxed::Media(Media::Track(t)));
+                self.found.track(t);
             }
-            self.offsets.push_back(p.offset);
-            self.out.push_back(Demuxed::Media(Media::Packet(p.packet)));
+            self.found.packet(p.packet, p.offset);
         }
     }
 }
 
 /// Neither standard's parameter sets were found.
-const NO_SETS: ErrorKind = ErrorKind::Malformed("no parameter sets of H.264 or HEVC");
+const NO_SETS: ErrorKind = ErrorKind::Missing("parameter sets of H.264 or HEVC");
 
 fn without_zeros(unit: &[u8]) -> &[u8] {
     let len = unit.iter().rposition(|&b| b != 0).map_or(0, |i| i + 1);
@@ -410,14 +397,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(d) = self.out.pop_front() {
-                if matches!(d, Demuxed::Media(Media::Packet(_))) {
-                    self.offset = self.offsets.pop_front();
-                }
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             match self.state {
                 State::Done => return Ok(Demuxed::End),
@@ -433,25 +414,24 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
-        let (Some((time, offset)), None) = (self.marks.before(to), &self.error) else {
+        let (Some((time, offset)), None) = (self.marks.before(to), self.found.error()) else {
             let kind = ErrorKind::Unsupported("seeking before the first picture was read");
             return Err(FormatError { format: ID, offset: self.at, path: "", kind });
         };
         self.forget(offset);
         self.order.reset(time);
-        self.out.clear();
-        self.offsets.clear();
+        self.found.seek();
         self.ended = false;
         self.state = State::Seek(offset);
         Ok(time)
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.offset
+        self.found.packet_offset()
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }
 
@@ -472,6 +452,7 @@ impl Demuxer {
 mod tests {
     use super::*;
     use mist_core::format::Demuxer as _;
+    use mist_core::media::Media;
 
     const SPS: &[u8] = &[
         0x67, 0x64, 0x00, 0x1f, 0xac, 0xb4, 0x02, 0x80, 0x2d, 0xd0, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00,

@@ -5,11 +5,11 @@ use super::value::{Object, Value, ValueError};
 use super::{Header, HeaderProblem, ID, limits};
 use bytes::Bytes;
 use mist_core::codec::{self, Codec};
-use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, Node, Want};
-use mist_core::media::{Kind, Media, Packet, TrackInfo};
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, Want};
+use mist_core::media::{Kind, Packet, TrackInfo};
 use mist_core::queue::Queue;
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,6 @@ pub struct Demuxer {
     queue: Queue,
     state: State,
     ended: bool,
-    nodes: bool,
     /// The header with tables, for seeking.
     header: Header,
     /// A header was read.
@@ -75,9 +74,7 @@ pub struct Demuxer {
     tracks: Vec<Open>,
     /// Ids without track that were reported.
     unknown: Vec<u32>,
-    out: VecDeque<Demuxed>,
-    error: Option<FormatError>,
-    packet_offset: Option<u64>,
+    found: Findings,
 }
 
 impl Default for Demuxer {
@@ -93,7 +90,6 @@ impl Demuxer {
             queue: Queue::new(),
             state: State::Packet,
             ended: false,
-            nodes: false,
             header: Header::default(),
             headed: false,
             back: None,
@@ -101,9 +97,7 @@ impl Demuxer {
             from_zero: false,
             tracks: Vec::new(),
             unknown: Vec::new(),
-            out: VecDeque::new(),
-            error: None,
-            packet_offset: None,
+            found: Findings::new(ID),
         }
     }
 
@@ -120,11 +114,11 @@ impl Demuxer {
     }
 
     fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.out.push_back(Demuxed::Problem(FormatError { format: ID, offset, path, kind }));
+        self.found.problem(offset, path, kind);
     }
 
     fn fail(&mut self, offset: u64, path: &'static str, kind: ErrorKind) -> bool {
-        self.error = Some(FormatError { format: ID, offset, path, kind });
+        self.found.fail(offset, path, kind);
         true
     }
 
@@ -221,10 +215,8 @@ impl Demuxer {
     }
 
     fn node(&mut self, head: PacketHead, offset: u64, detail: impl FnOnce() -> String) {
-        if self.nodes {
-            let (name, len) = (head.kind.name(), u64::from(head.len) + PacketHead::LEN as u64);
-            self.out.push_back(Demuxed::Node(Node { depth: 0, offset, len, name, detail: detail() }));
-        }
+        let len = u64::from(head.len) + PacketHead::LEN as u64;
+        self.found.node(0, offset, len, head.kind.name(), detail);
     }
 
     fn new_header(&mut self, header: Header, problems: &[HeaderProblem], offset: u64) -> bool {
@@ -280,7 +272,7 @@ impl Demuxer {
                 }
                 None => continue,
             }
-            self.out.push_back(Demuxed::Media(Media::Track(info)));
+            self.found.track(info);
         }
         // One without tables, as at the start of a stream that goes on, doesn't take them away.
         if !self.headed || header.tracks.iter().any(|t| !t.packets.is_empty()) {
@@ -322,8 +314,7 @@ impl Demuxer {
             key: p.key || info.codec.kind() != Kind::Video,
             data,
         };
-        self.packet_offset = Some(at);
-        self.out.push_back(Demuxed::Media(Media::Packet(packet)));
+        self.found.packet(packet, at);
     }
 
     /// Looks for the next packet behind damage.
@@ -347,18 +338,14 @@ impl Demuxer {
             };
             if plausible(start) {
                 let at = self.queue.offset() - passed;
-                self.problem(at, "", ErrorKind::Malformed("bytes that are no packet were passed over"));
+                self.problem(at, "", ErrorKind::Sync("no packet here; went on at the next"));
                 self.state = State::Packet;
                 return true;
             }
             passed += self.queue.skip(1) as u64;
         }
         if self.ended {
-            self.problem(
-                self.queue.offset() - passed,
-                "",
-                ErrorKind::Malformed("bytes that are no packet at the end"),
-            );
+            self.problem(self.queue.offset() - passed, "", ErrorKind::Sync("no packet from here to the end"));
             self.state = State::Done;
             return true;
         }
@@ -382,7 +369,7 @@ fn kind_of(e: ValueError) -> ErrorKind {
 
 impl mist_core::format::Demuxer for Demuxer {
     fn push(&mut self, offset: u64, data: Bytes) {
-        if data.is_empty() || self.error.is_some() || self.state == State::Done {
+        if data.is_empty() || self.found.error().is_some() || self.state == State::Done {
             return;
         }
         if let State::Seek(to) = self.state {
@@ -403,11 +390,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(d) = self.out.pop_front() {
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             if self.state == State::Done {
                 return Ok(Demuxed::End);
@@ -435,19 +419,19 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
         let refuse = |kind| FormatError { format: ID, offset: self.queue.offset(), path: "DTSC", kind };
-        if self.error.is_some() || self.back.is_some() {
+        if self.found.error().is_some() || self.back.is_some() {
             return Err(refuse(ErrorKind::Unsupported("seeking before the header")));
         }
         let Some((time, offset)) = self.header.key_before(to) else {
             return Err(refuse(ErrorKind::Unsupported("seeking without tables in the header")));
         };
-        self.out.retain(|d| matches!(d, Demuxed::Media(Media::Track(_))));
+        self.found.seek();
         self.go(offset);
         Ok(time)
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.packet_offset
+        self.found.packet_offset()
     }
 
     fn index(&self) -> Option<Index> {
@@ -458,7 +442,7 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }
 
@@ -468,6 +452,7 @@ mod tests {
     use super::*;
     use mist_core::format::Demuxer as _;
     use mist_core::gather::Gather;
+    use mist_core::media::Media;
 
     fn header(extra: &[(&str, i64)], tracks: i64) -> Vec<u8> {
         let mut list = Object::new();
@@ -530,7 +515,7 @@ mod tests {
         let mut long = media(1, 30);
         long[4] = 0x7f;
         let noise = b"xDTP2DTSC\0\0\0\x05DTDTP2\xff\xff\xff\xff".to_vec();
-        let damaged = "bytes that are no packet were passed over";
+        let damaged = ErrorKind::Sync("no packet here; went on at the next");
         for (parts, times, problems) in [
             (vec![media(1, 10), media(1, 20)], vec![10, 20], vec![]),
             (vec![media(2, 10), media(2, 11), media(1, 20)], vec![20], vec![(at, unknown)]),
@@ -539,19 +524,16 @@ mod tests {
                 vec![30],
                 vec![(at + 20, ErrorKind::Malformed("media packet without object"))],
             ),
-            (vec![noise, media(1, 5)], vec![5], vec![(at, ErrorKind::Malformed(damaged))]),
+            (vec![noise, media(1, 5)], vec![5], vec![(at, damaged)]),
             (
                 vec![long, media(1, 5)],
                 vec![5],
-                vec![(at, ErrorKind::Limit("length of a packet")), (at, ErrorKind::Malformed(damaged))],
+                vec![(at, ErrorKind::Limit("length of a packet")), (at, damaged)],
             ),
             (
                 vec![media(1, 5), b"DTnothing".to_vec()],
                 vec![5],
-                vec![(
-                    at + media(1, 5).len() as u64,
-                    ErrorKind::Malformed("bytes that are no packet at the end"),
-                )],
+                vec![(at + media(1, 5).len() as u64, ErrorKind::Sync("no packet from here to the end"))],
             ),
         ] {
             let file = [head.clone(), parts.concat()].concat();

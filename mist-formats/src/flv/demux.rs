@@ -4,11 +4,11 @@ use super::reader::TagReader;
 use super::tag::TagKind;
 use super::{ID, Script, limits};
 use bytes::Bytes;
-use mist_core::format::{Demuxed, ErrorKind, FormatError, Node, Want};
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Want};
 use mist_core::media::Media;
 use mist_core::queue::Queue;
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::ops::Range;
 
 /// A tag's head.
@@ -51,15 +51,10 @@ pub struct Demuxer {
     queue: Queue,
     state: State,
     ended: bool,
-    nodes: bool,
     /// A wrong PreviousTagSize was reported and none was right since.
     size_reported: bool,
     reader: TagReader,
-    out: VecDeque<Demuxed>,
-    /// Where the payloads of the packets in `out` begin, and that of the packet handed out last.
-    places: VecDeque<u64>,
-    place: Option<u64>,
-    error: Option<FormatError>,
+    found: Findings,
 }
 
 impl Default for Demuxer {
@@ -115,13 +110,9 @@ impl Demuxer {
             queue: Queue::new(),
             state: State::Header,
             ended: false,
-            nodes: false,
             size_reported: false,
             reader: TagReader::new(),
-            out: VecDeque::new(),
-            places: VecDeque::new(),
-            place: None,
-            error: None,
+            found: Findings::new(ID),
         }
     }
 
@@ -130,16 +121,8 @@ impl Demuxer {
         &self.reader
     }
 
-    fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.out.push_back(Demuxed::Problem(FormatError { format: ID, offset, path, kind }));
-    }
-
-    fn node(&mut self, depth: u16, offset: u64, len: u64, name: &'static str, detail: String) {
-        self.out.push_back(Demuxed::Node(Node { depth, offset, len, name, detail }));
-    }
-
     fn fail(&mut self, kind: ErrorKind) {
-        self.error = Some(FormatError { format: ID, offset: self.queue.offset(), path: "", kind });
+        self.found.fail(self.queue.offset(), "", kind);
         self.state = State::Done;
     }
 
@@ -163,7 +146,7 @@ impl Demuxer {
                     if self.queue.len() < HEAD && !self.ended {
                         return false;
                     }
-                    self.problem(at, "header", ErrorKind::Malformed("first PreviousTagSize is not 0"));
+                    self.found.problem(at, "header", ErrorKind::Size("first PreviousTagSize is not 0"));
                 }
                 // Some writers leave it out.
                 if size == [0; SIZE] || !self.queue.peek::<HEAD>().is_some_and(plausible) {
@@ -187,10 +170,10 @@ impl Demuxer {
         };
         let size = u64::from(u32::from_be_bytes(size));
         if version != 1 {
-            self.problem(at, "header", ErrorKind::Unsupported("FLV version"));
+            self.found.problem(at, "header", ErrorKind::Unsupported("FLV version"));
         }
         if size < 9 {
-            self.problem(at, "header", ErrorKind::Malformed("DataOffset below 9"));
+            self.found.problem(at, "header", ErrorKind::Malformed("DataOffset below 9"));
         }
         if size > limits::HEADER && at > 0 {
             self.state = State::Lost { passed: 0, cut: false };
@@ -200,10 +183,9 @@ impl Demuxer {
             self.fail(ErrorKind::Limit("DataOffset"));
             return true;
         }
-        if self.nodes {
-            let detail = format!("version {version}, audio {}, video {}", flags >> 2 & 1, flags & 1);
-            self.node(0, at, size.max(9), "header", detail);
-        }
+        self.found.node(0, at, size.max(9), "header", || {
+            format!("version {version}, audio {}, video {}", flags >> 2 & 1, flags & 1)
+        });
         self.state = State::Skip(at + size.max(9));
         true
     }
@@ -239,7 +221,7 @@ impl Demuxer {
         };
         let at = self.queue.offset();
         if head.starts_with(b"FLV\x01") {
-            self.problem(at, "header", ErrorKind::Malformed("file header between tags"));
+            self.found.problem(at, "header", ErrorKind::Malformed("file header between tags"));
             self.state = State::Header;
             return true;
         }
@@ -260,7 +242,7 @@ impl Demuxer {
             Check::BadSize => {
                 // A writer that gets it wrong does so for every tag: say it once.
                 if !std::mem::replace(&mut self.size_reported, true) {
-                    self.problem(at, "tag", ErrorKind::Malformed("PreviousTagSize"));
+                    self.found.problem(at, "tag", ErrorKind::Size("PreviousTagSize"));
                 }
             }
             Check::Good => self.size_reported = false,
@@ -277,7 +259,7 @@ impl Demuxer {
     fn body(&mut self, at: u64, kind: TagKind, h: Head, body: Bytes) {
         let name = kind.name();
         let base = at + HEAD as u64;
-        if self.nodes {
+        self.found.node(0, at, h.whole() as u64, name, || {
             let mut detail = format!("{} ms", h.timestamp);
             if kind == TagKind::Script && !h.filtered {
                 if let Ok(s) = Script::parse(&body) {
@@ -291,16 +273,15 @@ impl Demuxer {
             } else if let Some([first, second, ..]) = body.first_chunk::<2>() {
                 detail.push_str(&format!(", codec head {first:02x} {second:02x}"));
             }
-            self.node(0, at, h.whole() as u64, name, detail);
-        }
+            detail
+        });
         if h.filtered {
-            return self.problem(at, name, ErrorKind::Unsupported("encrypted tag"));
+            return self.found.problem(at, name, ErrorKind::Encrypted("tag"));
         }
         let start = body.as_ptr() as usize;
-        let mut out =
-            Sink { out: &mut self.out, places: &mut self.places, base, body: start..start + body.len() };
+        let mut out = Sink { found: &mut self.found, base, body: start..start + body.len() };
         if let Err(e) = self.reader.read(kind, h.timestamp, body, &mut out) {
-            self.out.push_back(Demuxed::Problem(e.in_file(base)));
+            self.found.report(e.in_file(base));
         }
     }
 
@@ -311,7 +292,7 @@ impl Demuxer {
             // The place where order was lost is not looked at again.
             match self.queue.peek::<HEAD>().filter(|_| passed > 0).map(|h| self.is_tag(h)) {
                 Some(Check::Good) => {
-                    self.problem(start, "tag", ErrorKind::Malformed("no tag here; went on at the next"));
+                    self.found.problem(start, "tag", ErrorKind::Sync("no tag here; went on at the next"));
                     self.state = State::Tag;
                     return true;
                 }
@@ -329,9 +310,9 @@ impl Demuxer {
                 self.state = State::Done;
                 if cut {
                     let kind = ErrorKind::Truncated;
-                    self.error = Some(FormatError { format: ID, offset: start, path: "tag", kind });
+                    self.found.fail(start, "tag", kind);
                 } else {
-                    self.problem(start, "tag", ErrorKind::Malformed("no tag from here to the end"));
+                    self.found.problem(start, "tag", ErrorKind::Sync("no tag from here to the end"));
                 }
                 return true;
             }
@@ -377,8 +358,7 @@ impl Demuxer {
 
 /// Puts media into the queue of what a demuxer has to say.
 struct Sink<'a> {
-    out: &'a mut VecDeque<Demuxed>,
-    places: &'a mut VecDeque<u64>,
+    found: &'a mut Findings,
     /// Where the tag's body begins in the source, and where it lies in memory.
     base: u64,
     body: Range<usize>,
@@ -387,13 +367,13 @@ struct Sink<'a> {
 impl Extend<Media> for Sink<'_> {
     fn extend<T: IntoIterator<Item = Media>>(&mut self, iter: T) {
         for m in iter {
-            if let Media::Packet(p) = &m {
+            let into = match &m {
                 // A payload that was converted is no slice of the body: then the body is where it comes from.
-                let at = p.data.as_ptr() as usize;
-                let into = if self.body.contains(&at) { at - self.body.start } else { 0 };
-                self.places.push_back(self.base + into as u64);
-            }
-            self.out.push_back(Demuxed::Media(m));
+                Media::Packet(p) => (p.data.as_ptr() as usize).checked_sub(self.body.start),
+                _ => None,
+            };
+            let into = into.filter(|i| *i < self.body.len()).unwrap_or(0);
+            self.found.media(m, self.base + into as u64);
         }
     }
 }
@@ -401,14 +381,9 @@ impl Extend<Media> for Sink<'_> {
 impl mist_core::format::Demuxer for Demuxer {
     fn push(&mut self, offset: u64, data: Bytes) {
         if let State::Seek(to) = self.state {
-            // Bytes that were under way when the seek came are of no use.
-            let skip = to.saturating_sub(offset);
-            if offset > to || skip >= data.len() as u64 {
-                return;
+            if self.queue.land(to, offset, &data) {
+                self.state = State::Tag;
             }
-            self.queue.reset(to);
-            self.queue.push(data.slice(skip as usize..));
-            self.state = State::Tag;
             return;
         }
         let next = self.queue.offset() + self.queue.len() as u64;
@@ -427,14 +402,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(d) = self.out.pop_front() {
-                if matches!(d, Demuxed::Media(Media::Packet(_))) {
-                    self.place = self.places.pop_front();
-                }
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             if self.state == State::Done {
                 return Ok(Demuxed::End);
@@ -462,12 +431,11 @@ impl mist_core::format::Demuxer for Demuxer {
             path: "onMetaData",
             kind: ErrorKind::Unsupported("seeking without a keyframes table"),
         };
-        if self.error.is_some() {
+        if self.found.error().is_some() {
             return Err(unsupported);
         }
         let (time, offset) = self.keyframe(to).ok_or(unsupported)?;
-        self.out.clear();
-        self.places.clear();
+        self.found.seek();
         self.ended = false;
         self.reader.reset_clock();
         self.state = State::Seek(offset);
@@ -475,7 +443,7 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 
     fn declared_duration(&self) -> Option<Duration> {
@@ -484,7 +452,7 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.place
+        self.found.packet_offset()
     }
 }
 
@@ -587,7 +555,7 @@ mod tests {
         let (times, problems, end) = with(&wrong_size);
         assert_eq!(
             (times, problems[0].kind, end),
-            (vec![0, 20, 40, 60], ErrorKind::Malformed("PreviousTagSize"), None)
+            (vec![0, 20, 40, 60], ErrorKind::Size("PreviousTagSize"), None)
         );
         // DataSize too large, swallowing what follows; up to the end of the file; too small.
         for size in [[0, 0, 23], [0xff, 0xff, 0xff], [0, 0, 2]] {
@@ -611,12 +579,13 @@ mod tests {
     fn oddities_between_good_tags() {
         // A second file joined on, with its header and times that start again.
         let (times, problems, end) = run(&join(&[START, &sound(0), &sound(20), START, &sound(0)]));
-        assert_eq!((times, problems.len(), end), (vec![0, 20, 0], 1, None));
+        assert_eq!((times, problems.len(), end), (vec![0, 20, 0], 2, None));
+        assert_eq!(problems[1].kind, ErrorKind::TimeBack);
         // Encrypted, empty, and of a codec that nobody knows.
         let odd = join(&[&tag(0x28, 5, b"secret"), &tag(8, 6, b""), &tag(9, 6, &[0x1f, 0])]);
         let (times, problems, end) = run(&join(&[START, &sound(0), &odd, &sound(20)]));
         let kinds: Vec<_> = problems.iter().map(|p| p.kind).collect();
-        let want = [ErrorKind::Unsupported("encrypted tag"), ErrorKind::Unsupported("video codec")];
+        let want = [ErrorKind::Encrypted("tag"), ErrorKind::Unsupported("video codec")];
         assert_eq!((times, &kinds[..], end), (vec![0, 20], &want[..], None));
         assert_eq!(problems[1].offset, (13 + 20 + 21 + 15 + 11 + 1) as u64, "byte in the file");
         // A stream id other than 0 in a tag that is sound.

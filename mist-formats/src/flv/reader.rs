@@ -284,7 +284,7 @@ impl Track {
             if std::mem::replace(&mut self.reported, true) {
                 return Ok(None);
             }
-            return Err(ErrorKind::Malformed("frame before its sequence header"));
+            return Err(ErrorKind::Missing("frame before its sequence header"));
         }
         Ok(Some(data))
     }
@@ -368,7 +368,7 @@ mod tests {
     fn frames_without_header_are_reported_once_or_describe_themselves() {
         let mut r = TagReader::new();
         let frame = lengths(&[&[0x65, 1, 2, 3]]);
-        let early = Err(ErrorKind::Malformed("frame before its sequence header"));
+        let early = Err(ErrorKind::Missing("frame before its sequence header"));
         assert_eq!(read(&mut r, TagKind::Video, 0, video(1, &frame)).map(|m| m.len()), early);
         assert_eq!(read(&mut r, TagKind::Video, 0, video(1, &frame)).map(|m| m.len()), Ok(0));
         // An encoder whose header has no parameter sets: they are in the keyframe.
@@ -377,7 +377,7 @@ mod tests {
         let frame = lengths(&[SPS, PPS, &[0x65, 1, 2, 3]]);
         let got = read(&mut r, TagKind::Video, 0, video(1, &frame)).unwrap();
         assert_eq!((got.len(), size(&got[0])), (2, (352, 288)));
-        let early = Err(ErrorKind::Malformed("frame before its sequence header"));
+        let early = Err(ErrorKind::Missing("frame before its sequence header"));
         assert_eq!(read(&mut r, TagKind::Audio, 0, &[0xaf, 1, 9][..]).map(|m| m.len()), early);
     }
 

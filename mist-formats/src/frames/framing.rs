@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use mist_core::codec::{Codec, CodecError};
-use mist_core::format::{Demuxed, ErrorKind, FormatError};
-use mist_core::media::{Media, Packet, Params, TrackId, TrackInfo};
+use mist_core::findings::Findings;
+use mist_core::format::ErrorKind;
+use mist_core::media::{Packet, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The track of a file.
@@ -52,7 +52,7 @@ pub(crate) trait Framing: Send + 'static {
 /// Where frames go.
 pub(crate) struct Out<'a> {
     pub(super) offset: u64,
-    pub(super) out: &'a mut VecDeque<(u64, Demuxed)>,
+    pub(super) found: &'a mut Findings,
     pub(super) clock: &'a mut Clock,
 }
 
@@ -65,7 +65,7 @@ impl Out<'_> {
     /// A description that holds from the next packet on.
     pub(crate) fn describe(&mut self, codec: Codec, init: Bytes, params: Params) {
         let info = TrackInfo::new(TRACK, codec, init, params);
-        self.out.push_back((self.offset, Demuxed::Media(Media::Track(Arc::new(info)))));
+        self.found.track(Arc::new(info));
     }
 
     /// A packet whose payload lies `at` bytes behind the frame's start. `duration` is zero unless it is shorter than its
@@ -73,7 +73,7 @@ impl Out<'_> {
     pub(crate) fn packet(&mut self, at: usize, data: Bytes, samples: u32, duration: Duration) {
         let dts = self.clock.now();
         let packet = Packet { track: TRACK, dts, cts: Duration::ZERO, duration, key: true, data };
-        self.out.push_back((self.offset + at as u64, Demuxed::Media(Media::Packet(packet))));
+        self.found.packet(packet, self.offset + at as u64);
         self.clock.samples += u64::from(samples);
     }
 
@@ -83,9 +83,8 @@ impl Out<'_> {
     }
 
     /// Trouble that is survived.
-    pub(crate) fn problem(&mut self, format: &'static str, kind: ErrorKind) {
-        let e = FormatError { format, offset: self.offset, path: "frame", kind };
-        self.out.push_back((self.offset, Demuxed::Problem(e)));
+    pub(crate) fn problem(&mut self, kind: ErrorKind) {
+        self.found.problem(self.offset, "frame", kind);
     }
 }
 

@@ -11,11 +11,10 @@
 
 use bytes::Bytes;
 use mist_core::codec::CodecError;
-use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Node, Want};
-use mist_core::media::Media;
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Want};
 use mist_core::queue::Queue;
 use mist_core::time::{Duration, Timestamp, Unwrap};
-use std::collections::VecDeque;
 
 mod framing;
 mod marks;
@@ -82,22 +81,19 @@ pub(crate) struct FrameDemuxer<F: Framing> {
     queue: Queue,
     state: State,
     ended: bool,
-    nodes: bool,
     /// Nothing can be said before there are so many bytes.
     need: usize,
     last: Option<F::Header>,
     /// The next frame may be one about the file.
     fresh: bool,
-    found: bool,
+    begun: bool,
     free_tries: u32,
     /// A header without a length where the first frame ought to be.
     free_first: bool,
     clock: Clock,
     unwrap: Unwrap,
     marks: Marks,
-    out: VecDeque<(u64, Demuxed)>,
-    offset: Option<u64>,
-    error: Option<FormatError>,
+    found: Findings,
 }
 
 impl<F: Framing> FrameDemuxer<F> {
@@ -107,19 +103,16 @@ impl<F: Framing> FrameDemuxer<F> {
             queue: Queue::new(),
             state: State::Boundary,
             ended: false,
-            nodes: false,
             need: 0,
             last: None,
             fresh: true,
-            found: false,
+            begun: false,
             free_tries: 0,
             free_first: false,
             clock: Clock::default(),
             unwrap: Unwrap::new(33),
             marks: Marks::default(),
-            out: VecDeque::new(),
-            offset: None,
-            error: None,
+            found: Findings::new(F::ID),
         }
     }
 
@@ -129,19 +122,12 @@ impl<F: Framing> FrameDemuxer<F> {
     }
 
     fn fail(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.error = Some(FormatError { format: F::ID, offset, path, kind });
+        self.found.fail(offset, path, kind);
         self.state = State::Done;
     }
 
     fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        let e = FormatError { format: F::ID, offset, path, kind };
-        self.out.push_back((offset, Demuxed::Problem(e)));
-    }
-
-    fn node(&mut self, offset: u64, len: u64, name: &'static str, detail: String) {
-        if self.nodes {
-            self.out.push_back((offset, Demuxed::Node(Node { depth: 0, offset, len, name, detail })));
-        }
+        self.found.problem(offset, path, kind);
     }
 
     /// The first bytes `skip` bytes from the front, of which there may be fewer at the end.
@@ -202,7 +188,7 @@ impl<F: Framing> FrameDemuxer<F> {
             Tag::Known { name, len } => self.tag(name, len),
             Tag::Lyrics => {
                 let at = self.queue.offset();
-                self.node(at, 0, "Lyrics3", String::new());
+                self.found.node(0, at, 0, "Lyrics3", String::new);
                 self.state = State::Lost { start: at, report: false, quiet: true };
                 true
             }
@@ -235,7 +221,7 @@ impl<F: Framing> FrameDemuxer<F> {
                 }
             }
         }
-        self.node(at, len, name, String::new());
+        self.found.node(0, at, len, name, String::new);
         self.fresh = true;
         self.state = State::Tag(at.saturating_add(len));
         true
@@ -255,11 +241,11 @@ impl<F: Framing> FrameDemuxer<F> {
         let offset = self.queue.offset();
         let Some(data) = self.queue.take(len) else { return false };
         self.last = Some(*h);
-        self.found = true;
+        self.begun = true;
         if std::mem::take(&mut self.fresh)
             && let Some(detail) = self.framing.about(h, &data, offset)
         {
-            self.node(offset, len as u64, "about", detail);
+            self.found.node(0, offset, len as u64, "about", || detail);
             // Nothing holds this frame and the next one together.
             self.last = None;
             return true;
@@ -267,10 +253,9 @@ impl<F: Framing> FrameDemuxer<F> {
         self.clock.at_rate(F::rate(h));
         let now = self.clock.now();
         self.marks.pass(now, offset);
-        if self.nodes {
-            self.node(offset, len as u64, "frame", format!("{:.6} s, {} Hz", now.as_secs_f64(), F::rate(h)));
-        }
-        self.framing.read(h, data, &mut Out { offset, out: &mut self.out, clock: &mut self.clock });
+        let detail = || format!("{:.6} s, {} Hz", now.as_secs_f64(), F::rate(h));
+        self.found.node(0, offset, len as u64, "frame", detail);
+        self.framing.read(h, data, &mut Out { offset, found: &mut self.found, clock: &mut self.clock });
         true
     }
 
@@ -306,13 +291,13 @@ impl<F: Framing> FrameDemuxer<F> {
     fn look(&mut self, start: u64, mut report: bool, quiet: bool) -> bool {
         loop {
             let passed = self.queue.offset().saturating_sub(start);
-            if !self.found && passed > limits::SEARCH || self.queue.is_empty() && self.ended {
-                if report || !self.found {
-                    let kind = match self.found {
+            if !self.begun && passed > limits::SEARCH || self.queue.is_empty() && self.ended {
+                if report || !self.begun {
+                    let kind = match self.begun {
                         false if self.free_first => FREE_FORMAT,
-                        _ => ErrorKind::Malformed("no audio frames from here on"),
+                        _ => ErrorKind::Sync("no audio frames from here on"),
                     };
-                    if self.found { self.problem(start, "", kind) } else { self.fail(start, "", kind) }
+                    if self.begun { self.problem(start, "", kind) } else { self.fail(start, "", kind) }
                 }
                 self.state = State::Done;
                 return true;
@@ -336,11 +321,7 @@ impl<F: Framing> FrameDemuxer<F> {
             match good {
                 Verdict::Good => {
                     if report {
-                        self.problem(
-                            start,
-                            "",
-                            ErrorKind::Malformed("no audio frame here; went on at the next"),
-                        );
+                        self.problem(start, "", ErrorKind::Sync("no audio frame here; went on at the next"));
                     }
                     self.state = State::Boundary;
                     return true;
@@ -354,7 +335,7 @@ impl<F: Framing> FrameDemuxer<F> {
             match self.free_format(passed) {
                 Verdict::Good => {
                     let at = self.queue.offset();
-                    self.node(at, 0, "frame", "free format".to_owned());
+                    self.found.node(0, at, 0, "frame", || "free format".to_owned());
                     self.fail(at, "frame", FREE_FORMAT);
                     return true;
                 }
@@ -396,14 +377,9 @@ impl<F: Framing> FrameDemuxer<F> {
 impl<F: Framing> Demuxer for FrameDemuxer<F> {
     fn push(&mut self, offset: u64, data: Bytes) {
         if let State::Seek(to) = self.state {
-            // Bytes that were under way when the seek came are of no use.
-            let skip = to.saturating_sub(offset);
-            if offset > to || skip >= data.len() as u64 {
-                return;
+            if self.queue.land(to, offset, &data) {
+                self.state = State::Lost { start: to, report: false, quiet: true };
             }
-            self.queue.reset(to);
-            self.queue.push(data.slice(usize::try_from(skip).unwrap_or(usize::MAX)..));
-            self.state = State::Lost { start: to, report: false, quiet: true };
             return;
         }
         if offset != self.queue.offset().saturating_add(self.queue.len() as u64) {
@@ -422,14 +398,8 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some((offset, d)) = self.out.pop_front() {
-                if matches!(d, Demuxed::Media(Media::Packet(_))) {
-                    self.offset = Some(offset);
-                }
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             if self.state == State::Done {
                 return Ok(Demuxed::End);
@@ -444,7 +414,7 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
                 }));
             }
             match self.state {
-                State::Tag(_) if !self.found => self.fail(self.queue.offset(), "tag", ErrorKind::Truncated),
+                State::Tag(_) if !self.begun => self.fail(self.queue.offset(), "tag", ErrorKind::Truncated),
                 State::Tag(end) => {
                     let kind = ErrorKind::Truncated;
                     if end > self.queue.offset() {
@@ -459,7 +429,7 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
 
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
         let read = self.marks.before(to);
-        let (Some((time, offset)), None) = (read, &self.error) else {
+        let (Some((time, offset)), None) = (read, self.found.error()) else {
             let kind = ErrorKind::Unsupported("seeking before the first frame was read");
             return Err(FormatError { format: F::ID, offset: self.queue.offset(), path: "", kind });
         };
@@ -472,7 +442,7 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
             self.marks.close();
         }
         self.framing.jumped();
-        self.out.clear();
+        self.found.seek();
         self.ended = false;
         self.need = 0;
         self.last = None;
@@ -483,10 +453,10 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.offset
+        self.found.packet_offset()
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }

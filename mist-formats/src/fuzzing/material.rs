@@ -188,7 +188,7 @@ pub(super) fn track(id: u32, codec: Codec, variant: usize, lang: Option<Lang>) -
         Codec::Flac => fixed(FLAC),
         Codec::Alac => fixed(ALAC),
         Codec::Speex if pick(2) == 0 => speex::Header::WIDE_BAND.build(),
-        Codec::Tx3g => text::tx3g_init().into(),
+        Codec::Tx3g => text::tx3g_init(),
         Codec::Ass => fixed(ASS),
         Codec::WebVtt if pick(2) == 1 => fixed(VTT),
         _ => Bytes::new(),
@@ -333,8 +333,8 @@ pub(super) fn payload(d: &mut Draw<'_>, info: &TrackInfo, key: bool) -> Bytes {
         Codec::Nellymoser => fill((n / 64).max(1) * 64),
         Codec::Subtitle => lines(d).into(),
         Codec::WebVtt => {
-            let id = if n % 3 == 0 { line(d) } else { String::new() };
-            let settings = if n % 5 == 0 { "align:start position:10%" } else { "" };
+            let id = if n.is_multiple_of(3) { line(d) } else { String::new() };
+            let settings = if n.is_multiple_of(5) { "align:start position:10%" } else { "" };
             Cue { id: id.into(), settings: settings.into(), text: lines(d).into() }.build().to_vec()
         }
         Codec::Tx3g => text::subrip_to_tx3g(&lines(d)).to_vec(),

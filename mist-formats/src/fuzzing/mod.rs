@@ -12,8 +12,8 @@ pub use round_trip::mux_round_trip;
 use crate::FORMATS;
 use crate::amf::{Value, amf0, amf3};
 use bytes::Bytes;
-use mist_core::format::{Demuxed, Demuxer, FormatError, Want};
-use mist_core::media::{Media, Packet, TrackInfo};
+use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Want};
+use mist_core::media::{Media, Packet, TrackId, TrackInfo};
 use mist_core::registry::FormatDef;
 use mist_core::time::Timestamp;
 use std::sync::Arc;
@@ -28,23 +28,23 @@ const EXPANSION: usize = 1032;
 struct Seen {
     tracks: Vec<Arc<TrackInfo>>,
     packets: Vec<Packet>,
+    problems: Vec<FormatError>,
     error: Option<FormatError>,
 }
 
-fn drive(d: &mut dyn Demuxer, data: &Bytes, step: usize) -> Seen {
-    let mut seen = Seen::default();
+/// Gives a demuxer all it asks for. What it finds goes to `each`; what ended it comes back.
+fn feed(
+    d: &mut dyn Demuxer,
+    data: &Bytes,
+    step: usize,
+    mut each: impl FnMut(Demuxed),
+) -> Option<FormatError> {
     let (mut at, mut pushed) = (0usize, 0usize);
     let mut polls = 0;
     loop {
         polls += 1;
         assert!(polls < 1000 + (data.len() + pushed) * POLLS_A_BYTE, "no progress");
         match d.poll() {
-            Ok(Demuxed::Media(Media::Track(t))) => seen.tracks.push(t),
-            Ok(Demuxed::Media(Media::Packet(p))) => {
-                assert!(seen.tracks.iter().any(|t| t.id == p.track), "packet before its track");
-                assert!(p.data.len() <= data.len() * EXPANSION + 64, "payload out of nothing");
-                seen.packets.push(p);
-            }
             Ok(Demuxed::Need(want)) => {
                 if let Want::At { offset, .. } = want {
                     at = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());
@@ -58,14 +58,48 @@ fn drive(d: &mut dyn Demuxer, data: &Bytes, step: usize) -> Seen {
                     pushed += n;
                 }
             }
-            Ok(Demuxed::End) => return seen,
-            Ok(_) => {}
-            Err(e) => {
-                seen.error = Some(e);
-                return seen;
-            }
+            Ok(Demuxed::End) => return None,
+            Ok(found) => each(found),
+            Err(e) => return Some(e),
         }
     }
+}
+
+fn drive(d: &mut dyn Demuxer, data: &Bytes, step: usize) -> Seen {
+    let mut seen = Seen::default();
+    let mut times: Vec<(TrackId, Timestamp)> = Vec::new();
+    let mut warned = false;
+    let error = feed(d, data, step, |found| match found {
+        Demuxed::Media(Media::Track(t)) => seen.tracks.push(t),
+        Demuxed::Media(Media::Gone(t)) => times.retain(|k| k.0 != t),
+        Demuxed::Media(Media::Packet(p)) => {
+            assert!(seen.tracks.iter().any(|t| t.id == p.track), "packet before its track");
+            assert!(p.data.len() <= data.len() * EXPANSION + 64, "payload out of nothing");
+            match times.iter_mut().find(|k| k.0 == p.track) {
+                Some(k) => {
+                    assert!(p.dts >= k.1 || warned, "time goes back and nothing says so");
+                    k.1 = p.dts;
+                }
+                None => times.push((p.track, p.dts)),
+            }
+            warned = false;
+            seen.packets.push(p);
+        }
+        Demuxed::Problem(e) => {
+            warned |= e.kind == ErrorKind::TimeBack;
+            seen.problems.push(e);
+        }
+        _ => {}
+    });
+    seen.error = error;
+    seen
+}
+
+/// Demuxes arbitrary bytes, of which the first picks the format, and keeps nothing: what a demuxer holds then is its own.
+pub fn demux_and_forget(data: &[u8]) {
+    let [format, _, rest @ ..] = data else { return };
+    let Some(make) = pick(*format).and_then(|f| f.demuxer) else { return };
+    feed(&mut *make(), &Bytes::copy_from_slice(rest), 4096, drop);
 }
 
 fn pick(n: u8) -> Option<&'static FormatDef> {

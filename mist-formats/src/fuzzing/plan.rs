@@ -97,7 +97,9 @@ impl Plan {
         let [format, shape, rest @ ..] = data else { return None };
         let def = pick(*format)?;
         let output = def.output?;
-        (def.muxer?, def.demuxer?);
+        if def.muxer.is_none() || def.demuxer.is_none() {
+            return None;
+        }
         let form = [Form::Live, Form::Pipe, Form::Indexed][usize::from(*shape) % 3];
         let d = &mut Draw::new(rest);
         let slots = || output.codecs.iter().copied().flatten();

@@ -311,15 +311,15 @@ pub(super) fn vorbis(before: &mut i64, data: &[u8]) -> Duration {
 }
 
 /// Subtitle files: cues from 0 on that are shown for a time, in the file's own markup.
-fn cues(given: &Given<'_>, info: &TrackInfo, packets: Vec<Packet>) -> Vec<Packet> {
+fn cues(given: &Given<'_>, info: &TrackInfo, mut packets: Vec<Packet>) -> Vec<Packet> {
     const LAST: Duration = Duration::from_secs(5);
     let to = if given.id == "SRT" { Codec::Subtitle } else { Codec::WebVtt };
-    let mut out = Vec::new();
-    for (n, p) in packets.iter().enumerate() {
-        let end = (p.pts() + shown(&packets, n).unwrap_or(LAST)).max(Timestamp::ZERO).as_millis();
+    let given = std::mem::take(&mut packets);
+    for (n, p) in given.iter().enumerate() {
+        let end = (p.pts() + shown(&given, n).unwrap_or(LAST)).max(Timestamp::ZERO).as_millis();
         let start = p.pts().max(Timestamp::ZERO).as_millis();
         if end > start {
-            out.push(Packet {
+            packets.push(Packet {
                 dts: Timestamp::from_millis(start),
                 duration: Duration::from_millis(end - start),
                 data: text::convert(info.codec, to, &p.data).unwrap_or_default(),
@@ -327,7 +327,7 @@ fn cues(given: &Given<'_>, info: &TrackInfo, packets: Vec<Packet>) -> Vec<Packet
             });
         }
     }
-    out
+    packets
 }
 
 /// NAL units without those that containers may add or leave out.

@@ -3,6 +3,7 @@
 use super::ebml::{children, vint};
 use super::schema::ids;
 use bytes::Bytes;
+use mist_core::format::ErrorKind;
 
 /// A block before its frames are taken out.
 #[derive(Debug, Clone)]
@@ -27,9 +28,10 @@ pub(super) struct Block {
 
 impl Block {
     /// Takes the head off a SimpleBlock or a group's Block.
-    pub(super) fn simple(data: &Bytes) -> Result<Self, &'static str> {
-        let (track, len) = vint(data)?.ok_or("block head")?;
-        let head = data.get(len..).and_then(<[u8]>::first_chunk).ok_or("block head")?;
+    pub(super) fn simple(data: &Bytes) -> Result<Self, ErrorKind> {
+        let (track, len) = vint(data)?.ok_or(ErrorKind::Size("block without its head"))?;
+        let head =
+            data.get(len..).and_then(<[u8]>::first_chunk).ok_or(ErrorKind::Size("block without its head"))?;
         let [t0, t1, flags] = *head;
         let before = len + head.len();
         Ok(Self {
@@ -52,7 +54,7 @@ impl Block {
 
     /// Reads a BlockGroup. A group without a reference to other blocks is a keyframe. CodecState, and
     /// BlockAdditions other than the codec's own, are left out: HDR10+ and such.
-    pub(super) fn group(data: &Bytes) -> Result<Self, &'static str> {
+    pub(super) fn group(data: &Bytes) -> Result<Self, ErrorKind> {
         let (mut block, mut duration, mut discard, mut key, mut beside) = (None, None, 0, true, Bytes::new());
         for c in children(data) {
             let Ok(c) = c else { break };
@@ -69,7 +71,9 @@ impl Block {
                 _ => {}
             }
         }
-        block.map(|b| Self { key, duration, discard, beside, ..b }).ok_or("BlockGroup without Block")
+        block
+            .map(|b| Self { key, duration, discard, beside, ..b })
+            .ok_or(ErrorKind::Missing("Block of a BlockGroup"))
     }
 }
 

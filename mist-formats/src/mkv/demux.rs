@@ -3,17 +3,16 @@
 use super::block::Block;
 use super::cues::{self, Point, SeekHead, Seen};
 use super::ebml::{Child, Head, MAX_HEAD, children, peek_head};
-use super::frames::{Pending, packet};
+use super::frames::{Pending, give};
 use super::schema::{element, ends, ids, name};
 use super::seek::{Goal, Landing, Scan};
 use super::track::Track;
 use super::{ID, limits, nodes};
 use bytes::Bytes;
-use mist_core::format::{Demuxed, ErrorKind, FormatError, Node, Want};
-use mist_core::media::Media;
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Want};
 use mist_core::queue::Queue;
 use mist_core::time::Timestamp;
-use std::collections::VecDeque;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -53,7 +52,6 @@ pub struct Demuxer {
     pub(super) state: State,
     pub(super) goal: Option<Goal>,
     pub(super) ended: bool,
-    pub(super) nodes: bool,
     /// An EBML header was read.
     pub(super) header: bool,
     pub(super) max_size_len: usize,
@@ -80,9 +78,7 @@ pub struct Demuxer {
     /// Reported once a file.
     pub(super) reported: Reported,
     pub(super) pending: Option<Pending>,
-    pub(super) out: VecDeque<(Demuxed, u64)>,
-    pub(super) packet_offset: Option<u64>,
-    pub(super) error: Option<FormatError>,
+    pub(super) found: Findings,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +123,6 @@ impl Demuxer {
             state: State::Element,
             goal: None,
             ended: false,
-            nodes: false,
             header: false,
             max_size_len: 8,
             segment: None,
@@ -147,36 +142,28 @@ impl Demuxer {
             tracks_sought: false,
             reported: Reported::default(),
             pending: None,
-            out: VecDeque::new(),
-            packet_offset: None,
-            error: None,
+            found: Findings::new(ID),
         }
     }
 
     pub(super) fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.out.push_back((Demuxed::Problem(FormatError { format: ID, offset, path, kind }), 0));
+        self.found.problem(offset, path, kind);
     }
 
     /// Ends with an error, after what is held.
     pub(super) fn fail(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
         self.flush();
-        self.error = Some(FormatError { format: ID, offset, path, kind });
+        self.found.fail(offset, path, kind);
         self.state = State::Done;
-    }
-
-    fn node(&mut self, depth: u16, offset: u64, len: u64, name: &'static str, detail: String) {
-        if self.nodes {
-            self.out.push_back((Demuxed::Node(Node { depth, offset, len, name, detail }), 0));
-        }
     }
 
     /// Hands out what the tracks hold.
     pub(super) fn flush(&mut self) {
         if self.scan.is_none() {
-            let Self { tracks, out, .. } = self;
+            let Self { tracks, found, .. } = self;
             for t in tracks {
                 let id = t.info.id;
-                t.reorder.flush(&mut |f, dts| out.push_back(packet(id, f, dts)));
+                t.reorder.flush(&mut |f, dts| give(found, id, f, dts));
             }
         }
     }
@@ -227,7 +214,7 @@ impl Demuxer {
             Err(what) => {
                 match self.goal.take() {
                     Some(goal) => self.missed(goal, at),
-                    None => self.lose_in(at, self.context().0, ErrorKind::Malformed(what)),
+                    None => self.lose_in(at, self.context().0, what),
                 }
                 return true;
             }
@@ -244,7 +231,7 @@ impl Demuxer {
         }
         if context != ids::ROOT && ends(h.id, context) {
             if end.is_some() {
-                self.problem(at, path(context), ErrorKind::Malformed("size beyond the next element"));
+                self.problem(at, path(context), ErrorKind::Size("size beyond the next element"));
             }
             if self.cluster.take().is_none() {
                 self.segment = None;
@@ -255,7 +242,7 @@ impl Demuxer {
             (_, ids::VOID | ids::CRC32) => self.skip(h, at, end),
             (ids::ROOT, ids::EBML) => self.read(h, at, end, limits::HEADER),
             (ids::ROOT, ids::SEGMENT) => self.open_segment(h, at),
-            (ids::ROOT, _) if !self.header => self.lose(at, ErrorKind::Malformed("no EBML header")),
+            (ids::ROOT, _) if !self.header => self.lose(at, ErrorKind::Sync("no EBML header")),
             (ids::ROOT, _) if element(h.id).is_some() => {
                 self.lose(at, ErrorKind::Malformed("element outside of a segment"))
             }
@@ -272,7 +259,7 @@ impl Demuxer {
             }
             (ids::CLUSTER, ids::ENCRYPTED_BLOCK) => {
                 if !std::mem::replace(&mut self.reported.encrypted, true) {
-                    self.problem(at, path(h.id), ErrorKind::Unsupported("encrypted block"));
+                    self.problem(at, path(h.id), ErrorKind::Encrypted("block"));
                 }
                 self.skip(h, at, end)
             }
@@ -283,19 +270,19 @@ impl Demuxer {
     /// Whether an element's size is known and fits; otherwise order is lost.
     fn fits(&mut self, h: Head, at: u64, end: Option<u64>) -> Option<u64> {
         let Some(to) = h.size.and_then(|s| at.checked_add(h.len as u64)?.checked_add(s)) else {
-            self.lose_in(at, h.id, ErrorKind::Malformed("element without a size"));
+            self.lose_in(at, h.id, ErrorKind::Size("element without a size"));
             return None;
         };
         if end.is_some_and(|e| to > e) {
             if self.cluster.is_none() && element(h.id).is_some() {
                 // A segment's size is the first thing that writers get wrong.
-                self.problem(at, "Segment", ErrorKind::Malformed("element beyond the segment"));
+                self.problem(at, "Segment", ErrorKind::Size("element beyond the segment"));
                 if let Some(s) = &mut self.segment {
                     s.end = None;
                 }
                 return Some(to);
             }
-            self.lose_in(at, h.id, ErrorKind::Malformed("element beyond its parent"));
+            self.lose_in(at, h.id, ErrorKind::Size("element beyond its parent"));
             return None;
         }
         Some(to)
@@ -322,11 +309,11 @@ impl Demuxer {
     fn skip(&mut self, h: Head, at: u64, end: Option<u64>) -> bool {
         // In an open parent a size that can't be checked is taken for one only where the element is known.
         if element(h.id).is_none() && h.size.is_none_or(|s| s > limits::SEARCH) {
-            return self.lose(at, ErrorKind::Malformed("unknown element"));
+            return self.lose(at, ErrorKind::Sync("unknown element"));
         }
         let Some(to) = self.fits(h, at, end) else { return true };
         let depth = if self.cluster.is_some() { 2 } else { u16::from(self.segment.is_some()) };
-        self.node(depth, at, to - at, name(h.id), String::new());
+        self.found.node(depth, at, to - at, name(h.id), String::new);
         self.queue.skip(h.len);
         self.state = State::Skip(to, h.id);
         true
@@ -336,7 +323,7 @@ impl Demuxer {
         let start = at + h.len as u64;
         let end = h.size.and_then(|s| start.checked_add(s));
         let detail = end.map_or_else(|| "unknown size".to_owned(), |_| String::new());
-        self.node(0, at, h.len as u64 + h.size.unwrap_or(0), "Segment", detail);
+        self.found.node(0, at, h.len as u64 + h.size.unwrap_or(0), "Segment", || detail);
         self.queue.skip(h.len);
         self.segment = Some(Segment { start, end });
         self.last_segment = self.segment;
@@ -358,7 +345,7 @@ impl Demuxer {
                 return true;
             }
             if !std::mem::replace(&mut self.reported.no_tracks, true) {
-                self.problem(at, path(h.id), ErrorKind::Malformed("cluster before Tracks"));
+                self.problem(at, path(h.id), ErrorKind::Missing("cluster before Tracks"));
             }
         }
         let start = at + h.len as u64;
@@ -367,12 +354,12 @@ impl Demuxer {
             && s.end.is_some_and(|s| e > s)
         {
             s.end = None;
-            self.problem(at, "Segment", ErrorKind::Malformed("cluster beyond the segment"));
+            self.problem(at, "Segment", ErrorKind::Size("cluster beyond the segment"));
         }
         // A size of nothing is what writers leave that never came back to fill it in.
         end = end.filter(|e| *e > start);
         let detail = end.map_or_else(|| "unknown size".to_owned(), |_| String::new());
-        self.node(1, at, h.len as u64 + h.size.unwrap_or(0), "Cluster", detail);
+        self.found.node(1, at, h.len as u64 + h.size.unwrap_or(0), "Cluster", || detail);
         self.queue.skip(h.len);
         self.first_cluster.get_or_insert(at);
         self.cluster = Some(Cluster { at, end, time: None });
@@ -384,11 +371,11 @@ impl Demuxer {
         let size = h.size.and_then(|s| usize::try_from(s).ok()).unwrap_or(usize::MAX);
         let Some(data) = self.queue.take(size) else { return false };
         self.state = State::Element;
-        if self.nodes {
+        if self.found.wants_nodes() {
             let depth = if self.cluster.is_some() { 2 } else { u16::from(self.segment.is_some()) };
-            let out = &mut self.out;
+            let found = &mut self.found;
             let child = Child { id: h.id, at: 0, head: h.len, data: &data };
-            nodes::tree(&child, at, depth, &mut |n| out.push_back((Demuxed::Node(n), 0)));
+            nodes::tree(&child, at, depth, &mut |n| found.show(n));
         }
         match h.id {
             ids::SIMPLE_BLOCK => self.block(at, h, Block::simple(&data)),
@@ -466,7 +453,7 @@ impl Demuxer {
             }
             State::Skip(_, id) => self.fail(at, path(id), ErrorKind::Truncated),
             State::Lost(from, _) if !self.header => {
-                self.fail(from, "", ErrorKind::Malformed("no EBML header"));
+                self.fail(from, "", ErrorKind::Sync("no EBML header"));
             }
             State::Lost(from, Some(id)) => self.fail(from, path(id), ErrorKind::Truncated),
             State::Lost(..) => {
@@ -486,14 +473,9 @@ pub(super) const NANO: u32 = 1_000_000_000;
 impl mist_core::format::Demuxer for Demuxer {
     fn push(&mut self, offset: u64, data: Bytes) {
         if let State::Goto(to) = self.state {
-            // Bytes that were under way when the place was named are of no use.
-            let skip = to.saturating_sub(offset);
-            if offset > to || skip >= data.len() as u64 {
-                return;
+            if self.queue.land(to, offset, &data) {
+                self.state = State::Element;
             }
-            self.queue.reset(to);
-            self.queue.push(data.slice(skip as usize..));
-            self.state = State::Element;
             return;
         }
         let next = self.queue.offset().saturating_add(self.queue.len() as u64);
@@ -513,14 +495,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some((d, offset)) = self.out.pop_front() {
-                if matches!(d, Demuxed::Media(Media::Packet(_))) {
-                    self.packet_offset = Some(offset);
-                }
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             if self.state == State::Done {
                 return Ok(Demuxed::End);
@@ -543,11 +519,11 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.packet_offset
+        self.found.packet_offset()
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }
 

@@ -1,5 +1,6 @@
 //! EBML: element heads and values (RFC 8794 §4–§7), from the front of a queue and in memory.
 
+use mist_core::format::ErrorKind;
 use mist_core::queue::Queue;
 
 /// Bytes of the longest element head: an id of four, a size of eight.
@@ -17,14 +18,14 @@ pub(super) struct Head {
 }
 
 /// What breaks a rule.
-pub(super) type Broken = &'static str;
+pub(super) type Broken = ErrorKind;
 
 /// A variable-size integer: its value without the marker and its bytes. `None` where data is missing.
 pub(super) fn vint(data: &[u8]) -> Result<Option<(u64, usize)>, Broken> {
     let Some(&first) = data.first() else { return Ok(None) };
     let len = first.leading_zeros() as usize + 1;
     if len > 8 {
-        return Err("variable-size integer over 8 bytes");
+        return Err(ErrorKind::Malformed("variable-size integer over 8 bytes"));
     }
     let Some(bytes) = data.get(..len) else { return Ok(None) };
     let v = bytes.iter().fold(0u64, |v, b| (v << 8) | u64::from(*b));
@@ -41,16 +42,16 @@ pub(super) fn head(data: &[u8], max_size_len: usize) -> Result<Option<Head>, Bro
     let Some(&first) = data.first() else { return Ok(None) };
     let id_len = first.leading_zeros() as usize + 1;
     if id_len > 4 {
-        return Err("element id over 4 bytes");
+        return Err(ErrorKind::Malformed("element id over 4 bytes"));
     }
     let Some((id, rest)) = data.split_at_checked(id_len) else { return Ok(None) };
     let id = id.iter().fold(0u32, |v, b| (v << 8) | u32::from(*b));
     if u64::from(id) == (1 << (7 * id_len)) | all_ones(id_len) {
-        return Err("reserved element id");
+        return Err(ErrorKind::Malformed("reserved element id"));
     }
     let Some((size, size_len)) = vint(rest)? else { return Ok(None) };
     if size_len > max_size_len {
-        return Err("element size over EBMLMaxSizeLength");
+        return Err(ErrorKind::Size("element size over EBMLMaxSizeLength"));
     }
     let size = (size != all_ones(size_len)).then_some(size);
     Ok(Some(Head { id, size, len: id_len + size_len }))
@@ -103,13 +104,15 @@ impl<'a> Iterator for Children<'a> {
         self.at = self.data.len();
         let h = match head(rest, 8) {
             Ok(Some(h)) => h,
-            Ok(None) => return Some(Err((at, "element head beyond its parent"))),
+            Ok(None) => return Some(Err((at, ErrorKind::Size("element head beyond its parent")))),
             Err(e) => return Some(Err((at, e))),
         };
         // Only segments and clusters may have no size: in memory it is as good as the rest.
         let body = rest.get(h.len..).unwrap_or_default();
         let size = h.size.map_or(body.len(), |s| usize::try_from(s).unwrap_or(usize::MAX));
-        let Some(data) = body.get(..size) else { return Some(Err((at, "element beyond its parent"))) };
+        let Some(data) = body.get(..size) else {
+            return Some(Err((at, ErrorKind::Size("element beyond its parent"))));
+        };
         self.at = at + h.len + size;
         Some(Ok(Child { id: h.id, at, head: h.len, data }))
     }

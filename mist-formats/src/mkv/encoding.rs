@@ -99,7 +99,7 @@ impl Encoding {
             }
         }
         if kind != 0 {
-            return Err(ErrorKind::Unsupported("encrypted track"));
+            return Err(ErrorKind::Encrypted("track"));
         }
         let algorithm = match algorithm {
             0 => Algorithm::Zlib,
@@ -191,6 +191,6 @@ mod tests {
         assert!(read(&one(0, 1, 3, &vec![0; limits::STRIPPED + 1])).is_err());
         assert!(read(&one(0, 1, 2, &[])).is_err(), "LZO");
         let encrypted = el(ids::CONTENT_ENCODING, &el(ids::CONTENT_ENCRYPTION, &[]));
-        assert_eq!(read(&encrypted), Err(ErrorKind::Unsupported("encrypted track")));
+        assert_eq!(read(&encrypted), Err(ErrorKind::Encrypted("track")));
     }
 }

@@ -8,8 +8,9 @@ use super::lacing;
 use super::track::duration;
 use bytes::Bytes;
 use mist_core::codec::packet_duration;
-use mist_core::format::{Demuxed, ErrorKind};
-use mist_core::media::{Kind, Media, Packet, TrackId};
+use mist_core::findings::Findings;
+use mist_core::format::ErrorKind;
+use mist_core::media::{Kind, Packet, TrackId};
 use mist_core::reorder::Frame;
 use mist_core::time::{Duration, Timestamp};
 use std::collections::VecDeque;
@@ -36,10 +37,10 @@ impl Demuxer {
         Some(cluster.saturating_add(ticks.into()).saturating_mul(scale))
     }
 
-    pub(super) fn block(&mut self, at: u64, h: Head, block: Result<Block, &'static str>) {
+    pub(super) fn block(&mut self, at: u64, h: Head, block: Result<Block, ErrorKind>) {
         let b = match block {
             Ok(b) => b,
-            Err(what) => return self.problem(at, path(h.id), ErrorKind::Malformed(what)),
+            Err(what) => return self.problem(at, path(h.id), what),
         };
         let Some(track) = self.tracks.iter().position(|t| t.number == b.track) else {
             let known = self.left_out.contains(&b.track) || self.tracks.is_empty();
@@ -49,11 +50,7 @@ impl Demuxer {
             return;
         };
         let Some(time) = self.time(b.time) else {
-            return self.problem(
-                at,
-                path(h.id),
-                ErrorKind::Malformed("block before the cluster's Timestamp"),
-            );
+            return self.problem(at, path(h.id), ErrorKind::Missing("block before the cluster's Timestamp"));
         };
         let key = self.tracks.get(track).is_some_and(|t| t.is_key(&b));
         let b = Block { key, ..b };
@@ -62,7 +59,7 @@ impl Demuxer {
         }
         let frames = match lacing::split(b.flags, &b.body) {
             Ok(f) => f,
-            Err(what) => return self.problem(at, path(h.id), ErrorKind::Malformed(what)),
+            Err(what) => return self.problem(at, "Segment/Cluster/Block/Lacing", what),
         };
         let Some(t) = self.tracks.get(track) else { return };
         let count = frames.len() as u64;
@@ -160,13 +157,13 @@ impl Demuxer {
         }
         // Nothing decodes nothing; of text it is the end of what was shown.
         if !frame.data.is_empty() || kind == Kind::Text {
-            let out = &mut self.out;
+            let found = &mut self.found;
             if !t.announced {
                 t.complete(&frame.data);
-                out.push_back((Demuxed::Media(Media::Track(t.info.clone())), 0));
+                found.track(t.info.clone());
             }
             let id = t.info.id;
-            t.reorder.push(frame, &mut |f, dts| out.push_back(packet(id, f, dts)));
+            t.reorder.push(frame, &mut |f, dts| give(found, id, f, dts));
         }
         if !p.frames.is_empty() {
             self.pending = Some(p);
@@ -174,8 +171,8 @@ impl Demuxer {
     }
 }
 
-/// What is said of a frame with its decoding time, and where it lies.
-pub(super) fn packet(track: TrackId, f: Frame, dts: Timestamp) -> (Demuxed, u64) {
+/// Gives a frame, which has got its decoding time.
+pub(super) fn give(found: &mut Findings, track: TrackId, f: Frame, dts: Timestamp) {
     let Frame { pts, duration, key, data, offset } = f;
-    (Demuxed::Media(Media::Packet(Packet { track, dts, cts: pts - dts, duration, key, data })), offset)
+    found.packet(Packet { track, dts, cts: pts - dts, duration, key, data }, offset);
 }

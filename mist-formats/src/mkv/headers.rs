@@ -5,14 +5,14 @@ use super::ebml::{Head, MAX_HEAD, children};
 use super::limits;
 use super::schema::ids;
 use super::track::Track;
-use mist_core::format::{Demuxed, ErrorKind};
-use mist_core::media::{Kind, Media};
+use mist_core::format::ErrorKind;
+use mist_core::media::Kind;
 
 impl Demuxer {
     /// Reports a child that isn't whole.
     pub(super) fn check_children(&mut self, at: u64, h: Head, data: &[u8]) {
         if let Some(Err((i, what))) = children(data).find(Result::is_err) {
-            self.problem(at + (h.len + i) as u64, path(h.id), ErrorKind::Malformed(what));
+            self.problem(at + (h.len + i) as u64, path(h.id), what);
         }
     }
 
@@ -109,12 +109,12 @@ impl Demuxer {
                 }
             }
             if t.announced {
-                self.out.push_back((Demuxed::Media(Media::Track(t.info.clone())), 0));
+                self.found.track(t.info.clone());
             }
             self.tracks.push(t);
         }
         for gone in old.iter().filter(|t| t.announced && !self.tracks.iter().any(|n| n.number == t.number)) {
-            self.out.push_back((Demuxed::Media(Media::Gone(gone.info.id)), 0));
+            self.found.gone(gone.info.id);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ebml::vint;
 use bytes::Bytes;
+use mist_core::format::ErrorKind;
 use smallvec::SmallVec;
 
 /// The frames of a block.
@@ -11,14 +12,14 @@ pub(super) type Frames = SmallVec<[Bytes; 8]>;
 ///
 /// # Errors
 /// The sizes exceed the block.
-pub(super) fn split(flags: u8, body: &Bytes) -> Result<Frames, &'static str> {
+pub(super) fn split(flags: u8, body: &Bytes) -> Result<Frames, ErrorKind> {
     let mut out = Frames::new();
     let kind = flags & 0x06;
     if kind == 0 {
         out.push(body.clone());
         return Ok(out);
     }
-    let Some((&last, rest)) = body.split_first() else { return Err("lace count missing") };
+    let Some((&last, rest)) = body.split_first() else { return Err(ErrorKind::Size("lace count missing")) };
     // The count is stored less one; the last frame has no size.
     let last = usize::from(last);
     let mut sizes: SmallVec<[usize; 8]> = SmallVec::new();
@@ -28,7 +29,7 @@ pub(super) fn split(flags: u8, body: &Bytes) -> Result<Frames, &'static str> {
         _ => {
             let count = last + 1;
             if rest.len() % count != 0 {
-                return Err("fixed-size lacing does not divide the block");
+                return Err(ErrorKind::Size("fixed-size lacing does not divide the block"));
             }
             sizes.resize(last, rest.len() / count);
             rest
@@ -37,7 +38,7 @@ pub(super) fn split(flags: u8, body: &Bytes) -> Result<Frames, &'static str> {
     let mut rest = body.slice_ref(frames);
     for size in sizes {
         if size > rest.len() {
-            return Err("lace beyond the block");
+            return Err(ErrorKind::Size("lace beyond the block"));
         }
         out.push(rest.split_to(size));
     }
@@ -45,9 +46,9 @@ pub(super) fn split(flags: u8, body: &Bytes) -> Result<Frames, &'static str> {
     Ok(out)
 }
 
-const CUT: &str = "lace sizes beyond the block";
+const CUT: ErrorKind = ErrorKind::Size("lace sizes beyond the block");
 
-fn xiph<'a>(mut at: &'a [u8], n: usize, sizes: &mut SmallVec<[usize; 8]>) -> Result<&'a [u8], &'static str> {
+fn xiph<'a>(mut at: &'a [u8], n: usize, sizes: &mut SmallVec<[usize; 8]>) -> Result<&'a [u8], ErrorKind> {
     for _ in 0..n {
         let mut size = 0usize;
         loop {
@@ -63,7 +64,7 @@ fn xiph<'a>(mut at: &'a [u8], n: usize, sizes: &mut SmallVec<[usize; 8]>) -> Res
     Ok(at)
 }
 
-fn ebml<'a>(mut at: &'a [u8], n: usize, sizes: &mut SmallVec<[usize; 8]>) -> Result<&'a [u8], &'static str> {
+fn ebml<'a>(mut at: &'a [u8], n: usize, sizes: &mut SmallVec<[usize; 8]>) -> Result<&'a [u8], ErrorKind> {
     let mut size = 0i64;
     for i in 0..n {
         let (v, len) = vint(at)?.ok_or(CUT)?;
@@ -71,7 +72,7 @@ fn ebml<'a>(mut at: &'a [u8], n: usize, sizes: &mut SmallVec<[usize; 8]>) -> Res
         let v = v as i64;
         // The first is a size, the others are differences around the middle of their range.
         size = if i == 0 { v } else { size.saturating_add(v - ((1 << (7 * len - 1)) - 1)) };
-        sizes.push(usize::try_from(size).map_err(|_| "negative lace size")?);
+        sizes.push(usize::try_from(size).map_err(|_| ErrorKind::Size("negative lace size"))?);
     }
     Ok(at)
 }
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn lens(flags: u8, body: &[u8]) -> Result<Vec<usize>, &'static str> {
+    fn lens(flags: u8, body: &[u8]) -> Result<Vec<usize>, ErrorKind> {
         split(flags, &Bytes::copy_from_slice(body)).map(|f| f.iter().map(Bytes::len).collect())
     }
 

@@ -26,7 +26,7 @@ impl Demuxer {
     pub(super) fn search(&mut self, from: u64, cut: Option<u32>) -> bool {
         loop {
             if !self.header && self.queue.offset().saturating_sub(from) > limits::SEARCH {
-                self.fail(from, "", ErrorKind::Malformed("no EBML header"));
+                self.fail(from, "", ErrorKind::Sync("no EBML header"));
                 return true;
             }
             let front = self.queue.front();
@@ -54,7 +54,7 @@ impl Demuxer {
                     };
                     self.last_segment = self.last_segment.or(self.segment);
                     if let Some(id) = cut {
-                        self.problem(from, path(id), ErrorKind::Malformed("size beyond the next cluster"));
+                        self.problem(from, path(id), ErrorKind::Size("size beyond the next cluster"));
                     }
                     return true;
                 }

@@ -68,16 +68,16 @@ impl Demuxer {
         self.vain = self.vain.saturating_add(1);
         match goal {
             Goal::Cues(to) => {
-                self.problem(at, "Segment/SeekHead", ErrorKind::Malformed("no Cues where they should be"));
+                self.problem(at, "Segment/SeekHead", ErrorKind::Missing("no Cues where they should be"));
                 self.seek_head.cues = None;
                 self.find(to);
             }
             Goal::Tracks(back) => {
-                self.problem(at, "Segment/SeekHead", ErrorKind::Malformed("no Tracks where they should be"));
+                self.problem(at, "Segment/SeekHead", ErrorKind::Missing("no Tracks where they should be"));
                 self.go(back, Goal::Cluster);
             }
             Goal::Cluster => {
-                self.problem(at, "Segment/Cues", ErrorKind::Malformed("no cluster where it should be"));
+                self.problem(at, "Segment/Cues", ErrorKind::Missing("no cluster where it should be"));
                 self.cues.clear();
                 self.seek_head.cues = None;
                 let to = self.landing.as_ref().map(|l| l.time);
@@ -151,12 +151,13 @@ impl Demuxer {
             kind: ErrorKind::Unsupported("seeking before a cluster was read"),
         };
         let reference = self.tracks.iter().find(|t| Some(t.number) == self.reference);
-        let (Some(delay), None, Some(_)) = (reference.map(|t| t.delay), &self.error, self.first_cluster)
+        let (Some(delay), None, Some(_)) =
+            (reference.map(|t| t.delay), self.found.error(), self.first_cluster)
         else {
             return Err(unsupported);
         };
         let time = to.to_rate(NANO).saturating_add(delay);
-        self.out.clear();
+        self.found.seek();
         self.pending = None;
         self.landing = None;
         self.scan = None;

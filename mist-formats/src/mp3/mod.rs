@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn damage_is_passed_over_and_reported() {
-        let lost = ErrorKind::Malformed("no audio frame here; went on at the next");
+        let lost = ErrorKind::Sync("no audio frame here; went on at the next");
         // Bytes that look like frames but for which none like them follows.
         let noise =
             [&[0x55; 300][..], &[0xff, 0xfb, 0x94, 0x64], &[0x55; 300], &[0xff, 0xf3, 0x40, 0xc0]].concat();
@@ -220,7 +220,7 @@ mod tests {
         let want = ErrorKind::Unsupported("free format: frames don't tell their length");
         assert_eq!(error(&free.repeat(40)), Some((0, want)));
         assert_eq!(error(&free), Some((0, want)), "a single one");
-        let none = ErrorKind::Malformed("no audio frames from here on");
+        let none = ErrorKind::Sync("no audio frames from here on");
         assert_eq!(error(b"RIFF and so on"), Some((0, none)));
         assert_eq!(error(b"ID3\x04\0\0\0\0\0\x50abc"), Some((13, ErrorKind::Truncated)));
         assert_eq!(error(b"ID3\x04\0\0\x7f\x7f\x7f\x7f"), Some((10, ErrorKind::Truncated)), "256 MiB");

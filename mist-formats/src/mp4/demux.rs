@@ -9,10 +9,10 @@ use super::structure;
 use super::track::Track;
 use super::{ID, limits};
 use bytes::Bytes;
+use mist_core::findings::Findings;
 use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, Want};
-use mist_core::media::{Kind, Media, TrackId};
+use mist_core::media::{Kind, TrackId};
 use mist_core::time::Timestamp;
-use std::collections::VecDeque;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -76,10 +76,7 @@ pub struct Demuxer {
     /// Samples given out, and the farthest byte that any of them or their descriptions needed.
     given: u64,
     reach: u64,
-    last: Option<u64>,
-    nodes: bool,
-    out: VecDeque<Demuxed>,
-    error: Option<FormatError>,
+    found: Findings,
 }
 
 /// What stays of `moov`.
@@ -131,10 +128,7 @@ impl Demuxer {
             misses: 0,
             given: 0,
             reach: 0,
-            last: None,
-            nodes: false,
-            out: VecDeque::new(),
-            error: None,
+            found: Findings::new(ID),
         }
     }
 
@@ -145,7 +139,7 @@ impl Demuxer {
     }
 
     fn problem(&mut self, e: FormatError) {
-        self.out.push_back(Demuxed::Problem(e));
+        self.found.report(e);
     }
 
     /// Asks for `len` bytes at `offset`, of which not all are there.
@@ -212,7 +206,7 @@ impl Demuxer {
             b"moov" | b"moof" if self.waiting => Ok(self.samples()),
             b"moov" => self.whole(head, limits::MOOV, "moov", Self::moov),
             b"moof" if self.moov.is_none() => {
-                Err(error(self.pos, "moof", ErrorKind::Malformed("fragment without a moov before it")))
+                Err(error(self.pos, "moof", ErrorKind::Missing("fragment without a moov before it")))
             }
             b"moof" => self.whole(head, limits::MOOF, "moof", Self::moof),
             b"sidx" => self.whole(head, limits::SIDX, "sidx", Self::sidx),
@@ -243,8 +237,8 @@ impl Demuxer {
     }
 
     fn node(&mut self, head: Head) {
-        if self.nodes {
-            self.out.push_back(Demuxed::Node(structure::leaf(&head, self.pos)));
+        if self.found.wants_nodes() {
+            self.found.show(structure::leaf(&head, self.pos));
         }
     }
 
@@ -279,8 +273,8 @@ impl Demuxer {
         let body =
             if whole.len() as u64 >= head.len { whole.slice(head.len as usize..) } else { Bytes::new() };
         let part = Part { kind: head.kind, body, at: pos.saturating_add(head.len), head: head.len };
-        if self.nodes {
-            structure::all(&part, 0, &mut self.out);
+        if self.found.wants_nodes() {
+            structure::all(&part, &mut |n| self.found.show(n));
         }
         self.pos = pos.saturating_add(size);
         self.reach = self.reach.max(self.pos);
@@ -299,11 +293,11 @@ impl Demuxer {
             if let Some(i) = old.iter().position(|o| o.id.0 == id) {
                 t.succeeds(old.swap_remove(i));
             }
-            self.out.extend(t.describe().map(|i| Demuxed::Media(Media::Track(i))));
+            t.describe().into_iter().for_each(|i| self.found.track(i));
             self.tracks.push(t);
         }
         old.sort_by_key(|t| t.id);
-        self.out.extend(old.into_iter().map(|t| Demuxed::Media(Media::Gone(t.id))));
+        old.into_iter().for_each(|t| self.found.gone(t.id));
         self.moov = Some(Loaded { defaults: moov.defaults, fragmented: moov.fragmented, end });
         self.waiting = self.tracks.iter().any(|t| t.len() > 0);
         // Fragments are looked for behind the media that comes first, without going back to it.
@@ -390,10 +384,10 @@ impl Demuxer {
         let next = self.next_sample();
         for t in &mut self.tracks {
             if let Some((offset, kind)) = t.trouble.take() {
-                self.out.push_back(Demuxed::Problem(error(offset, "mdat", kind)));
+                self.found.problem(offset, "mdat", kind);
             }
         }
-        if !self.out.is_empty() {
+        if !self.found.is_empty() {
             return Ok(Step::Again);
         }
         let Some((i, s)) = next else {
@@ -428,9 +422,8 @@ impl Demuxer {
         t.advance();
         match t.packets(&s, data) {
             Ok((info, packets)) => {
-                self.last = Some(s.offset);
-                self.out.extend(info.map(|i| Demuxed::Media(Media::Track(i))));
-                self.out.extend(packets.into_iter().map(|p| Demuxed::Media(Media::Packet(p))));
+                info.into_iter().for_each(|i| self.found.track(i));
+                packets.into_iter().for_each(|p| self.found.packet(p, s.offset));
             }
             Err(kind) => self.problem(error(s.offset, "mdat", kind)),
         }
@@ -454,7 +447,7 @@ impl Demuxer {
             return Ok(self.samples());
         }
         if self.moov.is_none() {
-            let kind = if self.known { ErrorKind::Malformed("no moov") } else { ErrorKind::Truncated };
+            let kind = if self.known { ErrorKind::Missing("no moov") } else { ErrorKind::Truncated };
             return Err(error(self.pos, "", kind));
         }
         if let Some(offset) = self.missing {
@@ -503,7 +496,7 @@ impl Demuxer {
 
 impl mist_core::format::Demuxer for Demuxer {
     fn push(&mut self, offset: u64, data: Bytes) {
-        if self.state == State::Done || self.error.is_some() {
+        if self.state == State::Done || self.found.error().is_some() {
             return;
         }
         self.next_push = offset.saturating_add(data.len() as u64);
@@ -521,11 +514,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(d) = self.out.pop_front() {
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             let step = match self.state {
                 State::Boxes => self.next_box(),
@@ -535,13 +525,13 @@ impl mist_core::format::Demuxer for Demuxer {
             match step {
                 Ok(Step::Again) => {}
                 Ok(Step::Need(want)) => return Ok(Demuxed::Need(want)),
-                Err(e) => self.error = Some(e),
+                Err(e) => self.found.end_with(e),
             }
         }
     }
 
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
-        if let Some(e) = &self.error {
+        if let Some(e) = self.found.error() {
             return Err(e.clone());
         }
         let refused = error(self.pos, "", ErrorKind::Unsupported("seeking without an index"));
@@ -549,13 +539,13 @@ impl mist_core::format::Demuxer for Demuxer {
         let beyond = self.fragments.first().is_some_and(|f| f.0 <= to);
         let found = if in_tables && !beyond { self.seek_tables(to) } else { self.seek_fragment(to) };
         let time = found.ok_or(refused)?;
-        self.out.retain(|d| matches!(d, Demuxed::Media(Media::Track(_)) | Demuxed::Problem(_)));
+        self.found.seek();
         (self.missing, self.misses) = (None, 0);
         Ok(time)
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.last
+        self.found.packet_offset()
     }
 
     fn index(&self) -> Option<Index> {
@@ -570,7 +560,7 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }
 

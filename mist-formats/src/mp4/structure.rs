@@ -3,8 +3,7 @@
 use super::boxes::{Head, Part, Reader, names};
 use super::demux::shown;
 use super::limits;
-use mist_core::format::{Demuxed, Node};
-use std::collections::VecDeque;
+use mist_core::format::Node;
 
 /// A box that isn't looked into.
 pub(super) fn leaf(head: &Head, offset: u64) -> Node {
@@ -17,12 +16,12 @@ pub(super) fn leaf(head: &Head, offset: u64) -> Node {
 }
 
 /// A box with all that it holds.
-pub(super) fn all(part: &Part, depth: u16, out: &mut VecDeque<Demuxed>) {
-    inner(part, depth, None, out);
+pub(super) fn all(part: &Part, out: &mut impl FnMut(Node)) {
+    inner(part, 0, None, &mut 0, out);
 }
 
-/// A box in another one.
-fn inner(part: &Part, depth: u16, parent: Option<&Part>, out: &mut VecDeque<Demuxed>) {
+/// A box in another one; `made` counts them.
+fn inner(part: &Part, depth: u16, parent: Option<&Part>, made: &mut usize, out: &mut impl FnMut(Node)) {
     let name = names::name(&part.kind);
     let offset = part.at.saturating_sub(part.head);
     let mut detail = describe(part).unwrap_or_default();
@@ -30,8 +29,9 @@ fn inner(part: &Part, depth: u16, parent: Option<&Part>, out: &mut VecDeque<Demu
         detail.push_str(if detail.is_empty() { "size 0" } else { ", size 0" });
     }
     let len = part.head.saturating_add(part.body.len() as u64);
-    out.push_back(Demuxed::Node(Node { depth, offset, len, name, detail }));
-    if depth >= limits::DEPTH || out.len() > limits::NODES {
+    *made += 1;
+    out(Node { depth, offset, len, name, detail });
+    if depth >= limits::DEPTH || *made > limits::NODES {
         return;
     }
     let holds = match &part.kind {
@@ -44,7 +44,7 @@ fn inner(part: &Part, depth: u16, parent: Option<&Part>, out: &mut VecDeque<Demu
     };
     if let Some(skip) = holds {
         for p in part.parts(skip) {
-            inner(&p, depth + 1, Some(part), out);
+            inner(&p, depth + 1, Some(part), made, out);
         }
     }
 }

@@ -6,10 +6,10 @@ use super::stream::{Event, Stream, Unit};
 use super::{ID, limits};
 use bytes::Bytes;
 use mist_core::codec;
-use mist_core::format::{Demuxed, ErrorKind, FormatError, Node, Want};
-use mist_core::media::{Kind, Lang, Media, Packet, TrackId, TrackInfo};
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Want};
+use mist_core::media::{Kind, Lang, Packet, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Steps back of less than this are rounding or overlap, not a jump of the clock.
@@ -55,7 +55,7 @@ struct Chapter {
 }
 
 /// Reads Ogg files and streams.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Demuxer {
     pub(super) reader: Reader,
     pub(super) link: Link,
@@ -66,12 +66,9 @@ pub struct Demuxer {
     next_id: u32,
     /// Where what came out so far ends.
     end_time: Timestamp,
-    out: VecDeque<(Demuxed, Option<u64>)>,
+    found: Findings,
     units: Vec<Unit>,
     events: Vec<Event>,
-    packet_offset: Option<u64>,
-    nodes: bool,
-    error: Option<FormatError>,
     done: bool,
     /// Waiting for the bytes at this offset.
     pub(super) at: Option<u64>,
@@ -84,27 +81,40 @@ pub struct Demuxer {
     pub(super) size: Option<u64>,
 }
 
+impl Default for Demuxer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Demuxer {
     /// At the start of a file or stream.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            reader: Reader::default(),
+            link: Link::default(),
+            chapters: Vec::new(),
+            tracks: Vec::new(),
+            next_id: 0,
+            end_time: Timestamp::ZERO,
+            found: Findings::new(ID),
+            units: Vec::new(),
+            events: Vec::new(),
+            done: false,
+            at: None,
+            seek: None,
+            pending: None,
+            reach: 0,
+            size: None,
+        }
     }
 
     fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.out.push_back((Demuxed::Problem(FormatError { format: ID, offset, path, kind }), None));
+        self.found.problem(offset, path, kind);
     }
 
     pub(super) fn fail(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.error = Some(FormatError { format: ID, offset, path, kind });
-    }
-
-    fn node(&mut self, depth: u16, offset: u64, len: usize, name: &'static str, detail: String) {
-        let node = Node { depth, offset, len: len as u64, name, detail };
-        self.out.push_back((Demuxed::Node(node), None));
-    }
-
-    fn media(&mut self, m: Media) {
-        self.out.push_back((Demuxed::Media(m), None));
+        self.found.fail(offset, path, kind);
     }
 
     /// One step; false when it needs more bytes.
@@ -112,12 +122,12 @@ impl Demuxer {
         match self.reader.next() {
             Found::Page(p) => self.page(&p),
             Found::Junk { from, checksum } => {
-                let what = if checksum {
-                    "wrong checksum; went on at the next page"
+                let kind = if checksum {
+                    ErrorKind::Checksum("page; went on at the next")
                 } else {
-                    "no page here; went on at the next"
+                    ErrorKind::Sync("no page here; went on at the next")
                 };
-                self.problem(from, "page", ErrorKind::Malformed(what));
+                self.problem(from, "page", kind);
             }
             Found::Need => return false,
             Found::End(tail) => self.finish(tail),
@@ -126,7 +136,7 @@ impl Demuxer {
     }
 
     fn page(&mut self, page: &Page) {
-        if self.nodes {
+        if self.found.wants_nodes() {
             self.show(page);
         }
         let at = self.link.members.iter().position(|m| m.stream.serial == page.serial);
@@ -135,7 +145,7 @@ impl Demuxer {
         let at = if begins { self.begin(page) } else { at };
         let Some(at) = at else {
             if !page.has(flag::BOS) && !std::mem::replace(&mut self.link.strangers, true) {
-                self.problem(page.offset, "page", ErrorKind::Malformed("logical stream without a beginning"));
+                self.problem(page.offset, "page", ErrorKind::Missing("logical stream without a beginning"));
             }
             return;
         };
@@ -157,9 +167,9 @@ impl Demuxer {
                         self.link.langs.push((serial, lang));
                     }
                 }
-                Event::Header { offset, packet } if self.nodes => {
+                Event::Header { offset, packet } if self.found.wants_nodes() => {
                     let name: String = packet.iter().take(8).map(|b| b.escape_ascii().to_string()).collect();
-                    self.node(1, offset, packet.len(), "header", name);
+                    self.found.node(1, offset, packet.len() as u64, "header", || name);
                 }
                 Event::Header { .. } => {}
             }
@@ -259,11 +269,11 @@ impl Demuxer {
             found.push((info, is_new));
         }
         for t in free {
-            self.media(Media::Gone(t.id));
+            self.found.gone(t.id);
         }
         for (info, is_new) in found {
             if is_new {
-                self.media(Media::Track(info.clone()));
+                self.found.track(info.clone());
             }
             self.tracks.push(info);
         }
@@ -291,7 +301,7 @@ impl Demuxer {
         self.end_time = self.end_time.max(end);
         let duration = if video { Duration::ZERO } else { end - dts };
         let packet = Packet { track: info.id, dts, cts: Duration::ZERO, duration, key, data: u.data };
-        self.out.push_back((Demuxed::Media(Media::Packet(packet)), Some(u.offset)));
+        self.found.packet(packet, u.offset);
     }
 
     fn finish(&mut self, tail: Tail) {
@@ -303,14 +313,14 @@ impl Demuxer {
             Tail::Clean => {}
             Tail::Cut(offset) => self.fail(offset, "page", ErrorKind::Truncated),
             Tail::Junk(offset) => {
-                self.problem(offset, "page", ErrorKind::Malformed("no page from here to the end"));
+                self.problem(offset, "page", ErrorKind::Sync("no page from here to the end"));
             }
-            Tail::Never => return self.fail(0, "", ErrorKind::Malformed("no Ogg page")),
+            Tail::Never => return self.fail(0, "", ErrorKind::Sync("no Ogg page")),
         }
         if self.link.members.iter().any(|m| m.stream.mapping().is_some()) {
             self.announce();
         }
-        if self.tracks.is_empty() && self.error.is_none() {
+        if self.tracks.is_empty() && self.found.error().is_none() {
             self.fail(0, "", ErrorKind::Unsupported("no logical stream that can be read"));
         }
     }
@@ -327,7 +337,7 @@ impl Demuxer {
             let end = mapping.clock().time(mapping.end(page.granule));
             detail.push_str(&format!(", to {:.3} s", end.as_secs_f64()));
         }
-        self.node(0, page.offset, page.len(), "page", detail);
+        self.found.node(0, page.offset, page.len() as u64, "page", || detail);
     }
 
     /// Goes on at a page in the link, with what is to be left out before.
@@ -386,14 +396,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some((d, offset)) = self.out.pop_front() {
-                if offset.is_some() {
-                    self.packet_offset = offset;
-                }
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             if let Some(offset) = self.at {
                 return Ok(Demuxed::Need(Want::At { offset, len: HEAD }));
@@ -411,7 +415,7 @@ impl mist_core::format::Demuxer for Demuxer {
     /// The time that comes back is the one asked for, or the link's start: where the key frame before it lies shows on
     /// the way.
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
-        if let Some(e) = &self.error {
+        if let Some(e) = self.found.error() {
             return Err(e.clone());
         }
         let known = self.chapters.iter().rposition(|c| c.base.is_some() && (c.begin <= to)).or(Some(0));
@@ -422,8 +426,7 @@ impl mist_core::format::Demuxer for Demuxer {
             return Err(self.unready());
         }
         let to = to.max(chapter.begin);
-        // Descriptions hold also there.
-        self.out.retain(|(d, _)| !matches!(d, Demuxed::Media(Media::Packet(_))));
+        self.found.seek();
         self.done = false;
         self.pending = None;
         if number == self.link.number {
@@ -438,11 +441,11 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.packet_offset
+        self.found.packet_offset()
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }
 

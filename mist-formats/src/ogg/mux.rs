@@ -423,7 +423,7 @@ mod tests {
         loop {
             match d.poll().unwrap() {
                 Demuxed::Media(Media::Packet(p)) => {
-                    got.push((p.dts.to_rate(48_000), p.duration.to_rate(48_000)))
+                    got.push((p.dts.to_rate(48_000), p.duration.to_rate(48_000)));
                 }
                 Demuxed::Problem(e) => panic!("{e}"),
                 Demuxed::End => return got,

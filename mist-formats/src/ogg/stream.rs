@@ -58,6 +58,8 @@ pub(super) struct Stream {
     /// The headers are there.
     ready: bool,
     sequence: Option<u32>,
+    /// The last granule position that there was.
+    granule: Option<i64>,
     partial: Option<Partial>,
     /// The first pieces of a packet are missing: the rest of it is passed over.
     pub(super) joining: bool,
@@ -80,6 +82,7 @@ impl Stream {
             content,
             ready: false,
             sequence: None,
+            granule: None,
             partial: None,
             joining: false,
             next: None,
@@ -126,7 +129,18 @@ impl Stream {
         self.partial = None;
         self.joining = true;
         self.sequence = None;
+        self.granule = None;
         self.hole();
+    }
+
+    /// What is wrong with a page's granule position, which is -1 where no packet ends on it (RFC 3533 §6).
+    fn granule_fault(&mut self, page: &Page) -> Option<&'static str> {
+        if page.granule < 0 {
+            let fault = "packets end on this page, but it has no granule position";
+            return (page.granule < -1 || page.ends() > 0).then_some(fault);
+        }
+        let before = self.granule.replace(page.granule);
+        before.is_some_and(|b| b > page.granule).then_some("the granule position goes back")
     }
 
     fn hole(&mut self) {
@@ -147,11 +161,7 @@ impl Stream {
             return events.push(problem(page.offset, "page", ErrorKind::Malformed("repeated page")));
         }
         if expected.is_some_and(|e| e != page.sequence) {
-            events.push(problem(
-                page.offset,
-                "page",
-                ErrorKind::Malformed("pages are missing before this one"),
-            ));
+            events.push(problem(page.offset, "page", ErrorKind::Lost("pages are missing before this one")));
             self.partial = None;
             self.joining = true;
             self.hole();
@@ -161,20 +171,19 @@ impl Stream {
                 events.push(problem(
                     page.offset,
                     "page",
-                    ErrorKind::Malformed("goes on with a packet that didn't begin"),
+                    ErrorKind::Lost("goes on with a packet that didn't begin"),
                 ));
                 self.hole();
             }
         } else {
             self.joining = false;
             if let Some(p) = self.partial.take() {
-                events.push(problem(
-                    p.offset,
-                    "packet",
-                    ErrorKind::Malformed("not continued on the next page"),
-                ));
+                events.push(problem(p.offset, "packet", ErrorKind::Lost("not continued on the next page")));
                 self.hole();
             }
+        }
+        if let Some(what) = self.granule_fault(page) {
+            events.push(problem(page.offset, "page/granule", ErrorKind::Malformed(what)));
         }
         for piece in page.pieces() {
             if self.joining {

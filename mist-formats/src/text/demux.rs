@@ -5,10 +5,10 @@ use super::parse::{is_number, timestamp_map, timing};
 use super::{Flavour, limits};
 use bytes::Bytes;
 use mist_core::codec::text::{self, Cue};
-use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, IndexEntry, Node, Want};
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, IndexEntry, Want};
 use mist_core::media::{Media, Packet, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The only track.
@@ -52,7 +52,6 @@ pub struct Demuxer {
     flavour: Flavour,
     lines: Lines,
     ended: bool,
-    nodes: bool,
     state: State,
     cues: Vec<Ready>,
     announced: bool,
@@ -61,9 +60,7 @@ pub struct Demuxer {
     header: String,
     shift: Duration,
     block: Block,
-    out: VecDeque<Demuxed>,
-    error: Option<FormatError>,
-    packet_offset: Option<u64>,
+    found: Findings,
 }
 
 /// What is known of the lines since the last cue or empty line.
@@ -115,7 +112,6 @@ impl Demuxer {
             flavour,
             lines: Lines::default(),
             ended: false,
-            nodes: false,
             state: State::Reading,
             cues: Vec::new(),
             announced: false,
@@ -123,9 +119,7 @@ impl Demuxer {
             header: String::new(),
             shift: Duration::ZERO,
             block: Block { empty_before: true, ..Block::default() },
-            out: VecDeque::new(),
-            error: None,
-            packet_offset: None,
+            found: Findings::new(flavour.id()),
         }
     }
 
@@ -134,25 +128,21 @@ impl Demuxer {
     }
 
     fn problem(&mut self, offset: u64, path: &'static str, what: &'static str) {
-        let e = self.err(offset, path, ErrorKind::Malformed(what));
-        self.out.push_back(Demuxed::Problem(e));
+        self.found.problem(offset, path, ErrorKind::Malformed(what));
     }
 
     fn fail(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
-        self.error.get_or_insert(FormatError { format: self.flavour.id(), offset, path, kind });
+        self.found.fail(offset, path, kind);
     }
 
     fn node(&mut self, name: &'static str, offset: u64, detail: impl FnOnce() -> String) {
-        if self.nodes {
-            let len = self.lines.offset().saturating_sub(offset);
-            self.out.push_back(Demuxed::Node(Node { depth: 0, offset, len, name, detail: detail() }));
-        }
+        let len = self.lines.offset().saturating_sub(offset);
+        self.found.node(0, offset, len, name, detail);
     }
 
     fn line(&mut self, line: &Line) {
         if line.cut {
-            let e = self.err(line.offset, "", ErrorKind::Limit("length of a line"));
-            self.out.push_back(Demuxed::Problem(e));
+            self.found.problem(line.offset, "", ErrorKind::Limit("length of a line"));
         }
         match self.flavour {
             Flavour::Srt => self.srt(line),
@@ -170,8 +160,7 @@ impl Demuxer {
             }
             self.block.text.push_str(line);
         } else if !std::mem::replace(&mut self.block.reported, true) {
-            let e = self.err(at, "cue", ErrorKind::Limit("text of a cue"));
-            self.out.push_back(Demuxed::Problem(e));
+            self.found.problem(at, "cue", ErrorKind::Limit("text of a cue"));
         }
     }
 
@@ -399,7 +388,7 @@ impl Demuxer {
 
 impl mist_core::format::Demuxer for Demuxer {
     fn push(&mut self, _offset: u64, data: Bytes) {
-        if self.state == State::Reading && self.error.is_none() {
+        if self.state == State::Reading && self.found.error().is_none() {
             self.ended = false;
             self.lines.push(data);
         }
@@ -412,11 +401,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(d) = self.out.pop_front() {
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             match self.state {
                 State::Reading => {
@@ -434,22 +420,22 @@ impl mist_core::format::Demuxer for Demuxer {
                 State::Cues(n) => {
                     let Some(c) = self.cues.get(n) else { return Ok(Demuxed::End) };
                     self.state = State::Cues(n + 1);
-                    self.packet_offset = Some(c.offset);
-                    return Ok(Demuxed::Media(Media::Packet(Packet {
+                    let packet = Packet {
                         track: TRACK,
                         dts: c.start,
                         cts: Duration::ZERO,
                         duration: c.duration,
                         key: true,
                         data: c.data.clone(),
-                    })));
+                    };
+                    self.found.packet(packet, c.offset);
                 }
             }
         }
     }
 
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
-        if self.state == State::Reading || self.error.is_some() {
+        if self.state == State::Reading || self.found.error().is_some() {
             return Err(self.err(
                 self.lines.offset(),
                 "",
@@ -460,13 +446,13 @@ impl mist_core::format::Demuxer for Demuxer {
         let before = self.cues.partition_point(|c| c.start <= to);
         let shown = self.cues.iter().take(before).position(|c| c.start + c.duration > to);
         let at = shown.unwrap_or(before.saturating_sub(1));
-        self.out.clear();
+        self.found.seek();
         self.state = State::Cues(at);
         Ok(self.cues.get(at).map_or(to, |c| c.start))
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.packet_offset
+        self.found.packet_offset()
     }
 
     fn index(&self) -> Option<Index> {
@@ -482,7 +468,7 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }
 

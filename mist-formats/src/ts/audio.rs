@@ -57,7 +57,7 @@ impl Audio {
             if !self.synced {
                 let skip = self.find(&rest);
                 if skip > 0 {
-                    out.problem("PES", ErrorKind::Malformed("audio sync"));
+                    out.problem("PES", ErrorKind::Sync("audio sync"));
                     at += skip;
                     self.next = None;
                     self.synced = true;

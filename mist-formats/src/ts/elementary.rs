@@ -6,11 +6,12 @@ use super::pes::{Assembler, Stamps};
 use super::scte35::Splices;
 use super::stream::Coding;
 use super::video::Video;
-use super::{Found, Sink, error, limits};
+use super::{Sink, limits};
 use bytes::Bytes;
 use mist_core::codec::Codec;
-use mist_core::format::{Demuxed, ErrorKind};
-use mist_core::media::{self, Lang, Media, Params, TrackId, TrackInfo};
+use mist_core::findings::Findings;
+use mist_core::format::ErrorKind;
+use mist_core::media::{self, Lang, Params, TrackId, TrackInfo};
 use mist_core::time::{Duration, Timestamp};
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub(super) struct Stream {
 
 /// What streams write to.
 struct Out<'a> {
-    queue: &'a mut Found,
+    found: &'a mut Findings,
     offset: u64,
     origin: u64,
     last: Option<i64>,
@@ -54,7 +55,7 @@ impl Sink for Out<'_> {
         let info = Arc::new(TrackInfo::new(self.id, codec, init, params).with_lang(self.lang));
         if self.announced.as_ref() != Some(&info) {
             *self.announced = Some(info.clone());
-            self.queue.push_back(Demuxed::Media(Media::Track(info)));
+            self.found.track(info);
         }
     }
 
@@ -64,11 +65,11 @@ impl Sink for Out<'_> {
 
     fn packet(&mut self, mut p: media::Packet) {
         p.track = self.id;
-        self.queue.packet(p, self.origin);
+        self.found.packet(p, self.origin);
     }
 
     fn problem(&mut self, path: &'static str, kind: ErrorKind) {
-        self.queue.push_back(Demuxed::Problem(error(self.offset, path, kind)));
+        self.found.problem(self.offset, path, kind);
     }
 
     fn any_time(&self) -> Timestamp {
@@ -97,11 +98,11 @@ impl Stream {
         }
     }
 
-    pub(super) fn packet(&mut self, p: &Packet<'_>, offset: u64, stamps: &mut Stamps, queue: &mut Found) {
+    pub(super) fn packet(&mut self, p: &Packet<'_>, offset: u64, stamps: &mut Stamps, found: &mut Findings) {
         let Self { es, reader, counter, last_tail, announced, lang, .. } = self;
         let Some(payload) = p.payload else { return };
         let mut out = Out {
-            queue,
+            found,
             offset,
             origin: offset,
             last: stamps.last(),
@@ -112,7 +113,7 @@ impl Stream {
         if p.scrambled {
             if !self.scrambled_reported {
                 self.scrambled_reported = true;
-                out.problem("", ErrorKind::Unsupported("scrambled stream"));
+                out.problem("", ErrorKind::Encrypted("scrambled stream"));
             }
             return;
         }
@@ -129,7 +130,7 @@ impl Stream {
             }
             if es.is_open() || !p.start {
                 if !p.discontinuity {
-                    out.problem("", ErrorKind::Malformed("continuity_counter: packets are missing"));
+                    out.problem("", ErrorKind::Lost("continuity_counter: packets are missing"));
                 }
                 es.stop();
                 reader.cut(es, &mut out);
@@ -164,23 +165,23 @@ impl Stream {
         &'a mut self,
         offset: u64,
         stamps: &Stamps,
-        queue: &'a mut Found,
+        found: &'a mut Findings,
     ) -> (&'a mut Assembler, &'a mut Reader, Out<'a>) {
         let Self { es, reader, announced, .. } = self;
         let (id, lang) = (TrackId(self.pid.into()), self.lang);
-        (es, reader, Out { queue, offset, origin: offset, last: stamps.last(), id, lang, announced })
+        (es, reader, Out { found, offset, origin: offset, last: stamps.last(), id, lang, announced })
     }
 
     /// There is a time for what had to wait for one.
-    pub(super) fn settle(&mut self, offset: u64, stamps: &Stamps, queue: &mut Found) {
-        if let (_, Reader::Splices(s), mut out) = self.out(offset, stamps, queue) {
+    pub(super) fn settle(&mut self, offset: u64, stamps: &Stamps, found: &mut Findings) {
+        if let (_, Reader::Splices(s), mut out) = self.out(offset, stamps, found) {
             s.settle(&mut out);
         }
     }
 
     /// No more bytes come.
-    pub(super) fn finish(&mut self, offset: u64, stamps: &Stamps, queue: &mut Found) {
-        let (es, reader, mut out) = self.out(offset, stamps, queue);
+    pub(super) fn finish(&mut self, offset: u64, stamps: &Stamps, found: &mut Findings) {
+        let (es, reader, mut out) = self.out(offset, stamps, found);
         reader.end_of_unit(es, &mut out);
         match reader {
             Reader::Video(v) => v.run(es, true, &mut out),

@@ -22,11 +22,10 @@
 
 use bytes::Bytes;
 use mist_core::codec::Codec;
-use mist_core::format::{Demuxed, Demuxer, ErrorKind, FormatError, Muxer};
-use mist_core::media::{Media, Packet, Params};
+use mist_core::format::{Demuxer, ErrorKind, FormatError, Muxer};
+use mist_core::media::{Packet, Params};
 use mist_core::registry::{Connector, FormatDef, InputInfo, Method, Slot};
 use mist_core::time::Timestamp;
-use std::collections::VecDeque;
 
 mod audio;
 mod buffers;
@@ -125,39 +124,6 @@ pub(super) trait Sink {
     fn problem(&mut self, path: &'static str, kind: ErrorKind);
     /// A time for what has none and follows nothing.
     fn any_time(&self) -> Timestamp;
-}
-
-/// What was found and not yet handed out.
-#[derive(Debug, Default)]
-struct Found {
-    all: VecDeque<Demuxed>,
-    /// Where the packets in it begin.
-    origins: VecDeque<u64>,
-    /// Where the packet that was handed out last begins.
-    last: Option<u64>,
-}
-
-impl Found {
-    fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
-    fn push_back(&mut self, d: Demuxed) {
-        self.all.push_back(d);
-    }
-
-    fn packet(&mut self, p: Packet, origin: u64) {
-        self.origins.push_back(origin);
-        self.all.push_back(Demuxed::Media(Media::Packet(p)));
-    }
-
-    fn pop_front(&mut self) -> Option<Demuxed> {
-        let d = self.all.pop_front();
-        if matches!(d, Some(Demuxed::Media(Media::Packet(_)))) {
-            self.last = self.origins.pop_front();
-        }
-        d
-    }
 }
 
 fn error(offset: u64, path: &'static str, kind: ErrorKind) -> FormatError {

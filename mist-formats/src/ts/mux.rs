@@ -328,7 +328,7 @@ fn annex_b<'a>(
         }
     }
     if !units.rest().is_empty() {
-        return Err(ErrorKind::Malformed("NAL unit length"));
+        return Err(ErrorKind::UnitSize("NAL unit length"));
     }
     if p.key
         && !in_band

@@ -1,5 +1,7 @@
 //! The transport packet layer (ISO/IEC 13818-1 §2.4.3.2–2.4.3.5): heads, adaptation fields, framing, writing.
 
+use mist_core::format::ErrorKind;
+
 /// Bytes of a transport packet.
 pub(super) const LEN: usize = 188;
 /// Bytes of a packet after its head.
@@ -41,10 +43,10 @@ pub(super) struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// Reads 188 bytes; an error names the rule that they break.
     #[inline]
-    pub(super) fn parse(b: &'a [u8; LEN]) -> Result<Self, &'static str> {
+    pub(super) fn parse(b: &'a [u8; LEN]) -> Result<Self, ErrorKind> {
         let [sync, b1, b2, b3, body @ ..] = b;
         if *sync != SYNC {
-            return Err("sync byte");
+            return Err(ErrorKind::Sync("sync byte"));
         }
         let mut p = Self {
             pid: u16::from_be_bytes([b1 & 0x1F, *b2]),
@@ -61,13 +63,13 @@ impl<'a> Packet<'a> {
         if b3 & 0x20 != 0 {
             let Some((&len, rest)) = payload.split_first() else { return Ok(p) };
             let Some((field, rest)) = rest.split_at_checked(len.into()) else {
-                return Err("adaptation field length");
+                return Err(ErrorKind::Size("adaptation field"));
             };
             payload = rest;
             p.adaptation(field);
         }
         match b3 & 0x30 {
-            0x00 => return Err("adaptation field control"),
+            0x00 => return Err(ErrorKind::Malformed("adaptation field control")),
             0x10 | 0x30 if !payload.is_empty() => p.payload = Some(payload),
             _ => {}
         }

@@ -3,6 +3,7 @@
 
 use super::limits;
 use super::packet::Packet;
+use mist_core::format::ErrorKind;
 use smallvec::SmallVec;
 
 /// PID of the program association table.
@@ -130,21 +131,23 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Reads whole sections as [`Sections`] gives them; `None` for those of another table.
-    pub(super) fn of(table: u8, data: &'a [u8]) -> Result<Option<Self>, &'static str> {
+    pub(super) fn of(table: u8, data: &'a [u8]) -> Result<Option<Self>, ErrorKind> {
         if data.first() == Some(&table) { Self::parse(data).map(Some) } else { Ok(None) }
     }
 
     /// Reads whole sections as [`Sections`] gives them.
-    pub(super) fn parse(data: &'a [u8]) -> Result<Self, &'static str> {
-        let Some((data_before_crc, crc)) = data.split_last_chunk::<4>() else { return Err("section length") };
+    pub(super) fn parse(data: &'a [u8]) -> Result<Self, ErrorKind> {
+        let Some((data_before_crc, crc)) = data.split_last_chunk::<4>() else {
+            return Err(ErrorKind::Size("section"));
+        };
         let &[table, flags, _, ext_hi, ext_lo, version, number, last, ref body @ ..] = data_before_crc else {
-            return Err("section length");
+            return Err(ErrorKind::Size("section"));
         };
         if crc32(data) != 0 {
-            return Err("section CRC");
+            return Err(ErrorKind::Checksum("section"));
         }
         if flags & 0x80 == 0 || number > last {
-            return Err("section syntax");
+            return Err(ErrorKind::Malformed("section syntax"));
         }
         Ok(Self {
             table,
@@ -390,7 +393,7 @@ mod tests {
         let s = Section::parse(&pat).unwrap();
         assert!(programs(&s).unwrap().all(|p| p.is_err()));
         pat[9] ^= 1;
-        assert_eq!(Section::parse(&pat).unwrap_err(), "section CRC");
+        assert_eq!(Section::parse(&pat).unwrap_err(), ErrorKind::Checksum("section"));
         let pmt = write_pmt(
             1,
             0,

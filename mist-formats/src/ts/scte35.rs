@@ -32,7 +32,7 @@ impl Splices {
         let Self { sections, waiting, .. } = self;
         sections.push(p, |section| {
             if section.first() != Some(&TABLE) || crc32(section) != 0 {
-                out.problem("splice_info_section", ErrorKind::Malformed("section CRC"));
+                out.problem("splice_info_section", ErrorKind::Checksum("section CRC"));
             } else if waiting.len() < limits::MAX_WAITING {
                 waiting.push(Bytes::copy_from_slice(section));
             } else {

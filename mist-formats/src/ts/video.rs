@@ -216,7 +216,7 @@ impl Video {
         if matches!(self.sets, Sets::None) {
             if !self.waiting_reported {
                 self.waiting_reported = true;
-                out.problem("PES", ErrorKind::Malformed("pictures before their parameter sets"));
+                out.problem("PES", ErrorKind::Missing("pictures before their parameter sets"));
             }
             return;
         }

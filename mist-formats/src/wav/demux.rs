@@ -5,11 +5,11 @@ use super::frames::{self, Frame, PERIOD, PREAMBLE};
 use super::{ID, limits};
 use bytes::{Bytes, BytesMut};
 use mist_core::codec::{Codec, pcm};
-use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, IndexEntry, Node, Want};
-use mist_core::media::{Media, Packet, Params, TrackId, TrackInfo};
+use mist_core::findings::Findings;
+use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, IndexEntry, Want};
+use mist_core::media::{Packet, Params, TrackId, TrackInfo};
 use mist_core::queue::Queue;
 use mist_core::time::{Duration, Timestamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 mod media;
@@ -96,14 +96,11 @@ pub struct Demuxer {
     queue: Queue,
     state: State,
     ended: bool,
-    nodes: bool,
     wide: Option<Wide>,
     format: Option<Format>,
     data: Option<Data>,
     announced: Option<(Codec, Params)>,
-    packet_at: Option<u64>,
-    out: VecDeque<Demuxed>,
-    error: Option<FormatError>,
+    found: Findings,
 }
 
 impl Default for Demuxer {
@@ -129,30 +126,21 @@ impl Demuxer {
             queue: Queue::new(),
             state: State::Riff,
             ended: false,
-            nodes: false,
             wide: None,
             format: None,
             data: None,
             announced: None,
-            packet_at: None,
-            out: VecDeque::new(),
-            error: None,
+            found: Findings::new(ID),
         }
     }
 
     fn fail(&mut self, path: &'static str, kind: ErrorKind) {
-        self.error = Some(FormatError { format: ID, offset: self.queue.offset(), path, kind });
+        self.found.fail(self.queue.offset(), path, kind);
         self.state = State::Done;
     }
 
     fn problem(&mut self, offset: u64, kind: ErrorKind) {
-        self.out.push_back(Demuxed::Problem(FormatError { format: ID, offset, path: "data", kind }));
-    }
-
-    fn node(&mut self, depth: u16, offset: u64, len: u64, name: &'static str, detail: String) {
-        if self.nodes {
-            self.out.push_back(Demuxed::Node(Node { depth, offset, len, name, detail }));
-        }
+        self.found.problem(offset, "data", kind);
     }
 
     /// One step; false when it needs more bytes.
@@ -172,7 +160,7 @@ impl Demuxer {
         let Some(head) = self.queue.peek::<RIFF>() else { return false };
         let at = self.queue.offset();
         if let Some(len) = id3_len(&head) {
-            self.node(0, at, len, "ID3v2", String::new());
+            self.found.node(0, at, len, "ID3v2", String::new);
             self.state = State::Tag(at + len);
             return true;
         }
@@ -191,7 +179,7 @@ impl Demuxer {
             }
         };
         let size = u32::from_le_bytes([s0, s1, s2, s3]);
-        self.node(0, at, u64::from(size) + HEAD as u64, name, String::new());
+        self.found.node(0, at, u64::from(size) + HEAD as u64, name, String::new);
         self.queue.skip(RIFF);
         self.state = State::Chunk;
         true
@@ -254,21 +242,16 @@ impl Demuxer {
                 return true;
             }
         }
-        let detail = match (&self.format, &id) {
+        let format = self.format;
+        let detail = || match (format, &id) {
             (Some(f), b"fmt ") => {
                 format!("{}, {} Hz, {} channels, {} bits", f.codec.name(), f.rate, f.channels, f.bits)
             }
             _ if known(id).is_empty() => format!("{}", id.escape_ascii()),
             _ => String::new(),
         };
-        let name = known(id);
-        self.node(
-            1,
-            at,
-            len.saturating_add(HEAD as u64),
-            if name.is_empty() { "chunk" } else { name },
-            detail,
-        );
+        let name = if known(id).is_empty() { "chunk" } else { known(id) };
+        self.found.node(1, at, len.saturating_add(HEAD as u64), name, detail);
         self.queue.skip(HEAD);
         self.state = State::Skip((at + HEAD as u64).saturating_add(len), len % 2 == 1);
         true
@@ -311,13 +294,8 @@ impl Demuxer {
             codec if is_samples(codec) => Coding::Samples(f),
             codec => Coding::Frames(Family { codec, last: None, samples: 0, from: 0 }),
         };
-        self.node(
-            1,
-            at,
-            len.saturating_add(HEAD as u64),
-            "data",
-            if open { "open".into() } else { String::new() },
-        );
+        let detail = || if open { "open".to_owned() } else { String::new() };
+        self.found.node(1, at, len.saturating_add(HEAD as u64), "data", detail);
         self.data = Some(Data { start, end, coding, resume: start, passed: 0 });
         if let Coding::Samples(f) = coding {
             self.announce(f.codec, f.params());
@@ -330,16 +308,14 @@ impl Demuxer {
         if self.announced != Some((codec, params)) {
             self.announced = Some((codec, params));
             let info = TrackInfo::new(TRACK, codec, Bytes::new(), params);
-            self.out.push_back(Demuxed::Media(Media::Track(Arc::new(info))));
+            self.found.track(Arc::new(info));
         }
     }
 
     fn emit(&mut self, at: u64, dts: Timestamp, data: Bytes) {
-        // A step gives one packet at most: where it lies is asked for before the next.
-        self.packet_at = Some(at);
         let packet =
             Packet { track: TRACK, dts, cts: Duration::ZERO, duration: Duration::ZERO, key: true, data };
-        self.out.push_back(Demuxed::Media(Media::Packet(packet)));
+        self.found.packet(packet, at);
     }
 }
 
@@ -377,14 +353,9 @@ fn known(id: [u8; 4]) -> &'static str {
 impl mist_core::format::Demuxer for Demuxer {
     fn push(&mut self, offset: u64, data: Bytes) {
         if let State::Seek(to) = self.state {
-            // Bytes that were under way when the seek came are of no use.
-            let skip = to.saturating_sub(offset);
-            if offset > to || skip >= data.len() as u64 {
-                return;
+            if self.queue.land(to, offset, &data) {
+                self.state = State::Data;
             }
-            self.queue.reset(to);
-            self.queue.push(data.slice(skip as usize..));
-            self.state = State::Data;
             return;
         }
         let next = self.queue.offset().saturating_add(self.queue.len() as u64);
@@ -400,11 +371,8 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(d) = self.out.pop_front() {
-                return Ok(d);
-            }
-            if let Some(e) = &self.error {
-                return Err(e.clone());
+            if let Some(found) = self.found.next() {
+                return found;
             }
             if self.state == State::Done {
                 return Ok(Demuxed::End);
@@ -433,7 +401,7 @@ impl mist_core::format::Demuxer for Demuxer {
             Err(FormatError { format: ID, offset: self.queue.offset(), path: "data", kind })
         };
         let early = "seeking before the data was reached";
-        let (Some(mut d), None) = (self.data, &self.error) else { return refuse(early) };
+        let (Some(mut d), None) = (self.data, self.found.error()) else { return refuse(early) };
         let units = |start: u64, len: usize| {
             d.end.map_or(u64::MAX, |e| (e.saturating_sub(start).saturating_sub(1)) / len as u64)
         };
@@ -462,19 +430,19 @@ impl mist_core::format::Demuxer for Demuxer {
         d.resume = offset;
         d.passed = 0;
         self.data = Some(d);
-        self.out.retain(|o| !matches!(o, Demuxed::Media(Media::Packet(_))));
+        self.found.seek();
         self.ended = false;
         self.state = State::Seek(offset);
         Ok(time)
     }
 
     fn packet_offset(&self) -> Option<u64> {
-        self.packet_at
+        self.found.packet_offset()
     }
 
     fn index(&self) -> Option<Index> {
         let d = self.data?;
-        self.packet_at?;
+        self.found.packet_offset()?;
         let Coding::Samples(f) = d.coding else { return None };
         let bytes = usize::try_from(d.end?.saturating_sub(d.start)).ok()?;
         let bytes = bytes - bytes % f.block;
@@ -494,7 +462,7 @@ impl mist_core::format::Demuxer for Demuxer {
     }
 
     fn want_nodes(&mut self) {
-        self.nodes = true;
+        self.found.want_nodes();
     }
 }
 
@@ -502,6 +470,7 @@ impl mist_core::format::Demuxer for Demuxer {
 mod tests {
     use super::*;
     use mist_core::format::Demuxer as _;
+    use mist_core::media::Media;
 
     fn chunk(id: &[u8; 4], size: u32, body: &[u8]) -> Vec<u8> {
         let mut d = id.to_vec();
@@ -632,7 +601,7 @@ mod tests {
         let (all, problems, error) = run(&wav(b"RIFF", &[fmt.clone(), whole(b"data", &body)]));
         assert_eq!(all, [frame(1), frame(2), frame(3), frame(4)].concat());
         let (lost, end) = ("no frame here; went on at the next", "no frame from here to the end");
-        assert_eq!(problems, [ErrorKind::Malformed(lost), ErrorKind::Malformed(end)]);
+        assert_eq!(problems, [ErrorKind::Sync(lost), ErrorKind::Sync(end)]);
         assert_eq!(error, None);
         // Seeking drops the frames before: the times stay exact.
         let file = wav(b"RIFF", &[fmt, whole(b"data", &[frame(1), frame(2), frame(3)].concat())]);

@@ -4,7 +4,6 @@ use super::chunk::Message;
 use super::command::amf0_body;
 use super::message::kind;
 use bytes::Buf;
-use mist_core::format::ErrorKind;
 use mist_core::media::Media;
 use mist_core::session::{Note, Output, Ticket};
 use mist_formats::flv::{TagKind, TagReader};
@@ -43,15 +42,8 @@ impl Incoming {
         if let Err(e) = self.tags.read(tag, m.time, body, &mut Sink(ticket, events)) {
             self.problems += 1;
             if self.problems <= PROBLEMS {
-                events.push_back(Output::Note(Note::Problem(what(e.kind))));
+                events.push_back(Output::Note(Note::Problem(e.kind.what())));
             }
         }
-    }
-}
-
-fn what(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Malformed(s) | ErrorKind::Unsupported(s) | ErrorKind::Limit(s) => s,
-        _ => "truncated media message",
     }
 }

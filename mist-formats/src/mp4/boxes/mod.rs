@@ -44,7 +44,7 @@ impl Head {
             n => (8, Some(n.into())),
         };
         if size.is_some_and(|s| s < len) {
-            return Err(ErrorKind::Malformed("box size"));
+            return Err(ErrorKind::Size("box size"));
         }
         Ok(Some(Self { kind, len, size }))
     }
@@ -87,7 +87,7 @@ impl Part {
                     format: ID,
                     offset,
                     path,
-                    kind: ErrorKind::Malformed("box beyond its parent"),
+                    kind: ErrorKind::Size("box beyond its parent"),
                 });
             }
             at += usize::try_from(size).unwrap_or(left).min(left);
@@ -221,7 +221,7 @@ impl<const N: usize> Table<N> {
         let data = if skip <= part.body.len() { part.body.slice(skip..) } else { Bytes::new() };
         let there = u32::try_from(data.len() / N.max(1)).unwrap_or(u32::MAX);
         if there < count {
-            log.add(part.error(path, ErrorKind::Malformed("more entries declared than there are")));
+            log.add(part.error(path, ErrorKind::Size("more entries declared than there are")));
         }
         Self { data, len: count.min(there) }
     }

@@ -32,7 +32,7 @@ impl Demuxer {
             }
         };
         if let (Step::Over(rest), true) = (&mut step, d.passed > 0) {
-            self.problem(at.saturating_sub(d.passed), ErrorKind::Malformed("no frame from here to the end"));
+            self.problem(at.saturating_sub(d.passed), ErrorKind::Sync("no frame from here to the end"));
             d.passed = 0;
             self.queue.skip(std::mem::take(rest));
         }
@@ -58,7 +58,7 @@ impl Demuxer {
         }
         // What comes behind is for tools that show structure.
         let odd = end.wrapping_sub(d.start) % 2 == 1;
-        self.state = match (self.nodes, odd) {
+        self.state = match (self.found.wants_nodes(), odd) {
             (false, _) => State::Done,
             (true, true) => State::Pad,
             (true, false) => State::Chunk,
@@ -174,7 +174,7 @@ impl Demuxer {
     fn found(&mut self, d: &mut Data) {
         if d.passed > 0 {
             let start = self.queue.offset().saturating_sub(d.passed);
-            self.problem(start, ErrorKind::Malformed("no frame here; went on at the next"));
+            self.problem(start, ErrorKind::Sync("no frame here; went on at the next"));
             d.passed = 0;
         }
     }

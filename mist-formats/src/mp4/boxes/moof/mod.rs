@@ -36,7 +36,7 @@ pub(in super::super) fn read(part: &Part, defaults: &[Trex], log: &mut Log) -> V
             break;
         }
         let Some(head) = p.find(0, b"tfhd").and_then(|h| tfhd::read(&h, defaults)) else {
-            log.add(p.error("moof/traf/tfhd", ErrorKind::Malformed("no track fragment header")));
+            log.add(p.error("moof/traf/tfhd", ErrorKind::Missing("no track fragment header")));
             continue;
         };
         let base = head.base.unwrap_or(if head.from_moof { moof } else { next });

@@ -53,7 +53,7 @@ pub(super) fn read(part: &Part, base: u64, next: u64, head: &Tfhd, log: &mut Log
     let rest = part.body.slice_ref(r.0);
     match (rest.len()).checked_div(entry(fields)) {
         Some(there) if (there as u64) < u64::from(left) => {
-            log.add(part.error(PATH, ErrorKind::Malformed("more entries declared than there are")));
+            log.add(part.error(PATH, ErrorKind::Size("more entries declared than there are")));
             left = there as u32;
         }
         // Nothing tells them apart and nothing is in them.

@@ -21,7 +21,7 @@ pub(in crate::mp4) fn shift(part: &Part, movie_scale: u32, timescale: u32, log: 
     let mut start = None;
     for n in 0..count {
         let (Some(duration), Some(time), Some(_rate)) = (r.sized(version), r.sized(version), r.u32()) else {
-            log.add(part.error(PATH, ErrorKind::Malformed("more entries declared than there are")));
+            log.add(part.error(PATH, ErrorKind::Size("more entries declared than there are")));
             break;
         };
         let time = if version == 1 { time as i64 } else { i64::from(time as u32 as i32) };

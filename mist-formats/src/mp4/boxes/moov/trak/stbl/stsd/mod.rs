@@ -79,10 +79,10 @@ pub(super) fn read(part: &Part, handler: &FourCc, log: &mut Log) -> Vec<Option<E
 
 fn entry(part: &Part, handler: &FourCc, version: u8) -> Result<Entry, ErrorKind> {
     if let b"encv" | b"enca" | b"encs" | b"enct" | b"encm" = &part.kind {
-        return Err(ErrorKind::Unsupported("encrypted track"));
+        return Err(ErrorKind::Encrypted("track"));
     }
     if handler == b"drmi" || matches!(&part.kind, b"drmi" | b"drms" | b"drmt") {
-        return Err(ErrorKind::Unsupported("encrypted track"));
+        return Err(ErrorKind::Encrypted("track"));
     }
     let known = codecs::of_entry(part.kind);
     let found = match known.map(Codec::kind) {
