@@ -291,6 +291,19 @@ fn flv_and_dialogues(seen: &mut Seen) {
     let mut demo = read("mist-server/assets/demo.flv");
     demo[399] ^= 1;
     seen.input("a wrong PreviousTagSize", &demo, &[want("flv-tag-size").at(13)]);
+    // Sound whose configuration never comes.
+    let file = read("mist-server/assets/demo.flv");
+    let (mut bare, mut at) = (file[..13].to_vec(), 13);
+    while at < file.len() {
+        let end = at + u32::from_be_bytes([0, file[at + 1], file[at + 2], file[at + 3]]) as usize + 15;
+        if file[at] != 8 || file[at + 12] != 0 {
+            bare.extend_from_slice(&file[at..end]);
+        }
+        at = end;
+    }
+    let out = analyse_stdin(&["--json", "-"], &bare);
+    seen.check("sound without its configuration", &out, &[want("malformed")]);
+    assert!(json(&out.out)["problem_counts"]["no-parameter-sets"].is_null(), "{}", out.out);
     let refusal = b"DTCM\0\0\0\x27\xE0\0\x03cmd\x02\0\0\0\x05error\0\x03msg\x02\0\0\0\x0anot here..\0\0\xEE";
     let mut refusal = refusal.to_vec();
     refusal[7] = (refusal.len() - 8) as u8;
@@ -310,10 +323,8 @@ fn flv_and_dialogues(seen: &mut Seen) {
     let packets = [1, 2, 3, 9, 10, 11].map(rtp).concat();
     let rtsp = |head: &[u8]| analyse_stdin(&["--json", "--format", "rtsp", "-"], &[head, &packets].concat());
     seen.check("packets of RTP are lost", &rtsp(head.as_bytes()), &[want("rtp-loss")]);
-    if catalogue().iter().any(|id| id == "rtp-media") {
-        let bare = rtsp(b"OPTIONS rtsp://h/s RTSP/1.0\r\nCSeq: 1\r\n\r\n");
-        seen.check("media without its description", &bare, &[want("rtp-media")]);
-    }
+    let bare = rtsp(b"OPTIONS rtsp://h/s RTSP/1.0\r\nCSeq: 1\r\n\r\n");
+    seen.check("media without its description", &bare, &[want("rtp-media")]);
 }
 
 /// A change of one packet of a transport stream.
@@ -526,6 +537,10 @@ fn containers(seen: &mut Seen) {
     elst.extend([0, 0, 3, 0xE8, 0, 0, 0, 0, 0, 1, 0, 0]);
     let at = insert(&mut edits, moov, &[b"moov", b"trak"], &elst);
     seen.file("two edits", &edits, &[want("edit-list").at(at + 8)]);
+    let mut more = file.clone();
+    let elst = moov + find(&more[moov..], b"elst") - 4;
+    more[elst + 15] = 9;
+    seen.file("more edits than there are", &more, &[want("box-size").at(elst)]);
     let mut boxes = file.clone();
     let senc = [0, 0, 0, 16, b's', b'e', b'n', b'c', 0, 0, 0, 0, 0, 0, 0, 0];
     let at = insert(&mut boxes, moov, &[b"moov", b"trak"], &senc);
@@ -620,6 +635,32 @@ fn playlists(seen: &mut Seen) {
     ] {
         seen.check(what, &run(&media("case.m3u8", body)), &[w]);
     }
+    // Behind a segment that can't be read, and where a discontinuity begins with one, nothing goes on.
+    let third = clip.len() / 188 / 3 * 188;
+    for (i, part) in clip.chunks(third).take(3).enumerate() {
+        dir.put(&format!("part{i}.ts"), part);
+    }
+    let locked = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\"\n";
+    let clear = "#EXT-X-KEY:METHOD=NONE\n";
+    for (what, body) in [
+        (
+            "a part that is locked",
+            format!("#EXTINF:0.6,\npart0.ts\n{locked}#EXTINF:1,\npart1.ts\n{clear}#EXTINF:1,\npart2.ts\n"),
+        ),
+        (
+            "a discontinuity that is locked",
+            format!(
+                "#EXTINF:4,\nall.ts\n{locked}#EXT-X-DISCONTINUITY\n#EXTINF:4,\nall.ts\n{clear}#EXTINF:4,\nall.ts\n"
+            ),
+        ),
+    ] {
+        let out = run(&media("locked.m3u8", &body));
+        seen.check(what, &out, &[want("encrypted")]);
+        let counts = &json(&out.out)["problem_counts"];
+        for id in ["continuity", "pcr-jump", "hls-duration", "hls-discontinuity", "time-back"] {
+            assert!(counts[id].is_null(), "{what}: {counts}");
+        }
+    }
     let old =
         dir.put("old.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4.0,\nall.ts\n#EXT-X-ENDLIST\n");
     seen.check("decimals in version 1", &run(&old), &[want("hls-version")]);
@@ -684,6 +725,45 @@ fn every_problem_of_the_catalogue_is_found_where_it_is() {
     assert!(missing.is_empty(), "nothing provokes {missing:?}");
     let unknown: Vec<_> = seen.0.iter().filter(|id| !all.iter().any(|a| a == *id)).collect();
     assert!(unknown.is_empty(), "not in the catalogue: {unknown:?}");
+}
+
+#[test]
+fn a_rate_near_the_end_of_its_type_is_a_mismatch() {
+    let text = |t: &[u8]| [&[2][..], &(t.len() as u32).to_be_bytes(), t].concat();
+    let int = |n: u64| [&[1][..], &n.to_be_bytes()].concat();
+    let object = |members: &[(&str, Vec<u8>)]| {
+        let member = |(name, v): &(&str, Vec<u8>)| {
+            [&(name.len() as u16).to_be_bytes()[..], name.as_bytes(), v].concat()
+        };
+        [&[0xE0][..], &members.iter().map(member).collect::<Vec<_>>().concat(), &[0, 0, 0xEE]].concat()
+    };
+    let sized = |magic: &[u8], body: &[u8]| [magic, &(body.len() as u32).to_be_bytes(), body].concat();
+    let track = object(&[
+        ("codec", text(b"AAC")),
+        ("type", text(b"audio")),
+        ("trackid", int(1)),
+        ("rate", int(3_000_000_000)),
+        ("channels", int(2)),
+        ("size", int(16)),
+        ("init", text(&[0x11, 0x90])),
+    ]);
+    let mut file = sized(b"DTSC", &object(&[("tracks", object(&[("audio_1", track)])), ("version", int(4))]));
+    for n in 0..3u64 {
+        let data = object(&[("data", text(&[0x21, 0x10, 0x04, 0x60].repeat(4)))]);
+        file.extend(sized(b"DTP2", &[&1u32.to_be_bytes()[..], &(n * 21).to_be_bytes(), &data].concat()));
+    }
+    let mut seen = Seen::default();
+    seen.input("3 GHz", &file, &[want("size-mismatch").on(1, 0.0)]);
+    assert!(seen.1.is_empty(), "{}", seen.1.join("\n"));
+}
+
+#[test]
+fn a_format_that_is_none_is_told_those_that_are() {
+    let out = analyse(&["--format", "nonsense", &clip("Cargo.toml")]);
+    let ids: Vec<_> = out.err.trim().split_once("there are: ").unwrap().1.split(", ").collect();
+    for id in ["FLV", "DTSC", "HLS", "RTMP", "RTSP"] {
+        assert_eq!(ids.iter().filter(|i| **i == id).count(), 1, "{id} in {ids:?}");
+    }
 }
 
 /// A command of DTSC.
