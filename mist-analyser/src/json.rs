@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// A source as a whole; with `type` it is the last line at packet level.
 #[derive(Debug, Serialize)]
-pub(crate) struct Summary<'a> {
+pub(crate) struct Summary {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<&'static str>,
     #[serde(flatten)]
@@ -25,7 +25,7 @@ pub(crate) struct Summary<'a> {
     /// The longest way that a packet comes in the source behind one of a later time.
     pub(crate) interleave_ms: Option<f64>,
     pub(crate) tracks: Vec<TrackSummary>,
-    pub(crate) problems: Vec<ProblemLine<'a>>,
+    pub(crate) problems: Vec<ProblemLine>,
     /// How many problems of each id; `problems` has the first hundred of each.
     pub(crate) problem_counts: BTreeMap<&'static str, u64>,
 }
@@ -111,19 +111,19 @@ struct GopSummary {
 
 /// A problem.
 #[derive(Debug, Serialize)]
-pub(crate) struct ProblemLine<'a> {
+pub(crate) struct ProblemLine {
     id: &'static str,
     severity: &'static str,
     offset: Option<u64>,
     track: Option<u32>,
     time_ms: Option<f64>,
-    message: &'a str,
+    message: String,
 }
 
 /// A line at packet level.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub(crate) enum Line<'a> {
+pub(crate) enum Line {
     /// Before the first packet of a track, and where its description changes.
     Track(Description),
     /// A packet; `data` in hexadecimal with `--detail hex`.
@@ -140,7 +140,7 @@ pub(crate) enum Line<'a> {
         data: Option<String>,
     },
     /// Where it was found.
-    Problem(ProblemLine<'a>),
+    Problem(ProblemLine),
 }
 
 /// A piece of structure.
@@ -247,21 +247,21 @@ impl TrackSummary {
     }
 }
 
-impl<'a> ProblemLine<'a> {
+impl ProblemLine {
     /// Of a problem.
-    pub(crate) fn of(p: &'a Problem) -> Self {
+    pub(crate) fn of(p: &Problem) -> Self {
         Self {
             id: p.sort.id(),
             severity: p.sort.severity().name(),
             offset: p.offset,
             track: p.track.map(|t| t.0),
             time_ms: p.time.map(ms),
-            message: &p.message,
+            message: p.message(),
         }
     }
 }
 
-impl<'a> Line<'a> {
+impl Line {
     /// Of a packet, with its payload or without.
     pub(crate) fn of(p: &Packet, offset: Option<u64>, data: bool) -> Self {
         Self::Packet {
@@ -284,9 +284,9 @@ impl<'a> NodeLine<'a> {
     }
 }
 
-impl<'a> Summary<'a> {
+impl Summary {
     /// Of everything.
-    pub(crate) fn of(whole: &Whole, tracks: &[Track], problems: &'a Problems) -> Self {
+    pub(crate) fn of(whole: &Whole, tracks: &[Track], problems: &Problems) -> Self {
         Self {
             line: None,
             head: None,

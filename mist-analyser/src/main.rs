@@ -245,9 +245,10 @@ fn open(args: &Args) -> Result<Input, String> {
     let named = match &args.format {
         Some(id) if !playlist => {
             let known = FORMATS.iter().find(|f| f.id.eq_ignore_ascii_case(id));
-            let ids =
-                || FORMATS.iter().map(|f| f.id).chain(["HLS", "RTMP", "RTSP"]).collect::<Vec<_>>().join(", ");
-            Some(known.copied().ok_or_else(|| format!("no format {id}; there are: {}", ids()))?)
+            let mut ids: Vec<_> = FORMATS.iter().map(|f| f.id).chain(["HLS"]).collect();
+            // DTSC is a container too.
+            ids.extend(dialogue::PROTOCOLS.iter().filter(|p| FORMATS.iter().all(|f| f.id != **p)));
+            Some(known.copied().ok_or_else(|| format!("no format {id}; there are: {}", ids.join(", ")))?)
         }
         _ => None,
     };

@@ -174,15 +174,14 @@ pub(crate) struct Problem {
     pub(crate) offset: Option<u64>,
     pub(crate) track: Option<TrackId>,
     pub(crate) time: Option<Timestamp>,
-    /// What there is to see, and what a player will do; a sentence without its full stop.
-    pub(crate) message: String,
+    /// What there is to see.
+    pub(crate) what: String,
 }
 
 impl Problem {
     /// One of a sort, with what there is to see.
     pub(crate) fn new(sort: Sort, what: &str) -> Self {
-        let message = format!("{what}: {}", sort.effect());
-        Self { sort, offset: None, track: None, time: None, message }
+        Self { sort, offset: None, track: None, time: None, what: what.to_owned() }
     }
 
     /// What a demuxer says; `None` for what is found in another way too.
@@ -200,11 +199,14 @@ impl Problem {
 
     /// The same about something with a name.
     pub(crate) fn about(mut self, name: &str) -> Self {
-        let effect = self.sort.effect();
-        if let Some(what) = self.message.strip_suffix(effect).and_then(|w| w.strip_suffix(": ")) {
-            self.message = format!("{what} {name}: {effect}");
-        }
+        self.what.push(' ');
+        self.what.push_str(name);
         self
+    }
+
+    /// What there is to see, and what a player will do: a sentence without its full stop.
+    pub(crate) fn message(&self) -> String {
+        format!("{}: {}", self.what, self.sort.effect())
     }
 
     /// The same at a byte of the source.

@@ -299,7 +299,7 @@ fn problem_text(p: &Problem, paint: Paint) -> String {
     if !at.is_empty() {
         let _ = write!(s, "{}: ", at.join(", "));
     }
-    let _ = write!(s, "{} {}", printable(&p.message), paint.on(Ink::Dim, &format!("({})", p.sort.id())));
+    let _ = write!(s, "{} {}", printable(&p.message()), paint.on(Ink::Dim, &format!("({})", p.sort.id())));
     s
 }
 

@@ -359,7 +359,12 @@ impl Track {
         if let Some(Params::Audio { rate, channels, .. }) = own {
             // Opus always decodes to 48 kHz. Spectral band replication doubles the rate, parametric stereo the channels.
             let aac = i.codec == Codec::Aac;
-            let fits = |a: u32, b: u32| a == 0 || b == 0 || a == b || aac && (a == b * 2 || b == a * 2);
+            let fits = |a: u32, b: u32| {
+                a == 0
+                    || b == 0
+                    || a == b
+                    || aac && (b.checked_mul(2) == Some(a) || a.checked_mul(2) == Some(b))
+            };
             if i.codec != Codec::Opus && !fits(i.rate(), rate) {
                 say(Sort::SizeMismatch, &format!("the container says {} Hz, the codec {rate} Hz", i.rate()));
             } else if !fits(i.channels().into(), channels.into()) {

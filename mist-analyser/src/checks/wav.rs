@@ -104,7 +104,8 @@ fn bad_text(list: &[u8]) -> Option<usize> {
     while let Some((head, rest)) = list.get(at..).and_then(<[u8]>::split_first_chunk::<8>) {
         let [_, _, _, _, a, b, c, d] = *head;
         let size = u32::from_le_bytes([a, b, c, d]) as usize;
-        let text = rest.get(..size.min(rest.len())).unwrap_or_default();
+        // The last character of a text that is not all there may be cut.
+        let text = rest.get(..size).unwrap_or_default();
         if std::str::from_utf8(text).is_err() && text.iter().any(|b| (0x80..0xA0).contains(b)) {
             return Some(at + 8);
         }
@@ -142,6 +143,10 @@ mod tests {
             ("a second chunk", list + 24 + 10),
             ("RIFF states 108 bytes", 4),
         ];
+        let long =
+            [&b"LIST\0\0\0\0INFOINAM"[..], &90_000u32.to_le_bytes(), b"x", &"É".as_bytes().repeat(45_000)]
+                .concat();
+        assert_eq!(bad_text(&long[..MAX_LIST + 8]), None, "cut inside a character");
         for n in [12, 13, 20, 64, whole.len()] {
             let (mut w, mut found) = (Wav::default(), Vec::new());
             for (i, part) in whole.chunks(n).enumerate() {
@@ -150,7 +155,7 @@ mod tests {
             found.extend(w.end());
             assert_eq!(found.len(), want.len(), "{n}: {found:?}");
             for (f, (what, at)) in found.iter().zip(want) {
-                assert!(f.message.contains(what), "{f:?}");
+                assert!(f.what.contains(what), "{f:?}");
                 assert_eq!(f.offset, Some(at as u64), "{f:?}");
             }
         }

@@ -113,27 +113,43 @@ impl Decryptor {
     }
 }
 
-/// Keys that were fetched, and those that can't be.
+/// Keys that were fetched.
 #[derive(Default)]
-pub(super) struct Keys(VecDeque<(String, Result<Vec<u8>, String>)>);
+pub(super) struct Keys {
+    fetched: VecDeque<(String, Vec<u8>)>,
+    /// URLs of keys of which it was said that they can't be used.
+    reported: VecDeque<String>,
+}
 
 impl Keys {
-    /// The key of a URL, and whether it is asked for the first time.
-    fn get(&mut self, url: &str) -> (Result<Vec<u8>, String>, bool) {
-        if let Some((_, k)) = self.0.iter().find(|k| k.0 == url) {
-            return (k.clone(), false);
+    /// The key of a URL. One that can't be read now is asked for again with the next segment.
+    fn get(&mut self, url: &str) -> Result<Vec<u8>, String> {
+        if let Some((_, k)) = self.fetched.iter().find(|k| k.0 == url) {
+            return Ok(k.clone());
         }
         let mut key = Vec::new();
         let done = fetch(url, None, &mut |b| {
             key.extend_from_slice(&b);
             Ok(if key.len() > MAX_KEY { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
-        let key = done.map(|()| key).map_err(|e: io::Error| e.to_string());
-        if self.0.len() >= MAX_KEYS {
-            self.0.pop_front();
+        done.map_err(|e: io::Error| e.to_string())?;
+        if self.fetched.len() >= MAX_KEYS {
+            self.fetched.pop_front();
         }
-        self.0.push_back((url.to_owned(), key.clone()));
-        (key, true)
+        self.fetched.push_back((url.to_owned(), key.clone()));
+        Ok(key)
+    }
+
+    /// Whether it is the first time that the key of a URL can't be used.
+    fn is_news(&mut self, url: &str) -> bool {
+        let news = !self.reported.iter().any(|u| u == url);
+        if news {
+            if self.reported.len() >= MAX_KEYS {
+                self.reported.pop_front();
+            }
+            self.reported.push_back(url.to_owned());
+        }
+        news
     }
 }
 
@@ -153,7 +169,8 @@ pub(super) fn decryptor(
     let usable = keys.iter().find(|k| whole(&k.method) && k.format == "identity" && k.uri.is_some());
     let mut why = None;
     if let Some(k) = usable {
-        let (key, first) = l.keys.get(&resolve(&l.url, k.uri.as_deref().unwrap_or_default()));
+        let url = resolve(&l.url, k.uri.as_deref().unwrap_or_default());
+        let key = l.keys.get(&url);
         let wrong = match &key {
             Ok(key) => match Decryptor::new(&k.method, key, k.vector(number)) {
                 Some(d) => return Ok(Some(d)),
@@ -162,7 +179,7 @@ pub(super) fn decryptor(
             },
             Err(e) => format!("its key {} can't be read, {e}", k.uri.as_deref().unwrap_or_default()),
         };
-        if first {
+        if l.keys.is_news(&url) {
             found.push(l.problem(Sort::HlsKey, &format!("{label}: {wrong}")));
         }
         why = Some(wrong);
@@ -190,6 +207,18 @@ mod tests {
         data.chunks(step).for_each(|c| out.extend_from_slice(&d.push(c)));
         out.extend_from_slice(&d.finish()?);
         Ok(out)
+    }
+
+    #[test]
+    fn a_key_that_could_not_be_read_is_asked_for_again() {
+        let path = std::env::temp_dir().join(format!("mist-analyser-{}-key", std::process::id()));
+        let (mut keys, url) = (Keys::default(), path.to_str().unwrap());
+        assert!(keys.get(url).is_err());
+        std::fs::write(&path, [7; BLOCK]).unwrap();
+        assert_eq!(keys.get(url).unwrap(), [7; BLOCK]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(keys.get(url).unwrap(), [7; BLOCK], "one that was read is kept");
+        assert_eq!([keys.is_news(url), keys.is_news(url)], [true, false]);
     }
 
     #[test]

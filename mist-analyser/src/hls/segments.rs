@@ -78,17 +78,6 @@ pub(super) fn segment<W: Write>(
             analysis.problem(l.problem(Sort::HlsTarget, &what))?;
         }
     }
-    if s.gap {
-        finish(l, analysis)?;
-        return Ok(ControlFlow::Continue(()));
-    }
-    let mut found = Vec::new();
-    let Ok(mut decryptor) = decryptor(l, &s.keys, s.number, &label, &mut found) else {
-        for p in found {
-            analysis.problem(p)?;
-        }
-        return Ok(ControlFlow::Continue(()));
-    };
     if s.discontinuity || l.map != s.map {
         finish(l, analysis)?;
         if s.discontinuity {
@@ -96,6 +85,19 @@ pub(super) fn segment<W: Write>(
         }
         l.map.clone_from(&s.map);
     }
+    if s.gap {
+        finish(l, analysis)?;
+        return Ok(ControlFlow::Continue(()));
+    }
+    let mut found = Vec::new();
+    let Ok(mut decryptor) = decryptor(l, &s.keys, s.number, &label, &mut found) else {
+        // What comes next doesn't go on where the demuxer is.
+        finish(l, analysis)?;
+        for p in found {
+            analysis.problem(p)?;
+        }
+        return Ok(ControlFlow::Continue(()));
+    };
     let mut pipe = l.pipe.take();
     let mut bytes = 0;
     let mut flow = ControlFlow::Continue(());
@@ -253,8 +255,8 @@ fn place(mut problem: Problem, reading: &VecDeque<Reading>, l: &List) -> Problem
     let Some(at) = problem.offset else { return problem };
     if let Some(r) = reading.iter().rev().find(|r| r.start <= at) {
         problem.offset = Some(at - r.start);
-        problem.message =
-            format!("{}: segment {} ({}): {}", l.name, r.segment.number, r.segment.uri, problem.message);
+        problem.what =
+            format!("{}: segment {} ({}): {}", l.name, r.segment.number, r.segment.uri, problem.what);
     }
     if let Some(t) = problem.track {
         problem.track = Some(TrackId(l.group * GROUP + t.0 % GROUP));

@@ -272,12 +272,9 @@ fn compare(plan: &Plan, taken: &Taken, back: &Back) {
                 && (a.duration > Duration::ZERO || plan.form == Form::Indexed)
                 && let Some(d) = shown(&wanted, n)
             {
-                let got = if b.duration > Duration::ZERO || n + 1 >= got.len() {
-                    b.duration
-                } else {
-                    shown(&wanted, n).unwrap_or_default()
-                };
-                assert!((d - got).abs() <= precision + precision, "{}: shown {d:?} {got:?}", at());
+                let until = if b.duration > Duration::ZERO { None } else { got.get(n + 1) };
+                let lasts = until.map_or(b.duration, |next| next.pts() - b.pts());
+                assert!((d - lasts).abs() <= precision + precision, "{}: shown {d:?} {lasts:?}", at());
             }
         }
         let sorted = got.is_sorted_by_key(|p| p.dts);
