@@ -38,6 +38,128 @@ fn clips_are_what_they_were_made_as() {
     }
 }
 
+fn rtsp(data: &[u8]) -> Value {
+    json(&analyse_stdin(&["--json", "--format", "rtsp", "-"], data).out)
+}
+
+/// An answer to DESCRIBE with this description, and one to SETUP.
+fn described(sdp: &str) -> Vec<u8> {
+    format!(
+        "RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}\
+         RTSP/1.0 200 OK\r\nCSeq: 2\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\n\r\n",
+        sdp.len()
+    )
+    .into_bytes()
+}
+
+/// A packet on channel 0.
+fn rtp(kind: u8, sequence: u16, time: u32, payload: &[u8]) -> Vec<u8> {
+    let len = (payload.len() as u16 + 12).to_be_bytes();
+    let mut p = vec![b'$', 0, len[0], len[1], 0x80, 0x80 | kind];
+    p.extend(sequence.to_be_bytes());
+    p.extend(time.to_be_bytes());
+    p.extend([0, 0, 0, 7]);
+    p.extend(payload);
+    p
+}
+
+#[test]
+fn trouble_in_rtp_is_what_it_is() {
+    // A client that joins amid pictures, without parameter sets.
+    let mut data = described("v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
+    for n in 1..5 {
+        data.extend(rtp(96, n, u32::from(n) * 3600, b"\x41\x9a\0\x01"));
+    }
+    let v = rtsp(&data);
+    assert_eq!(v["problem_counts"], serde_json::json!({"no-parameter-sets": 1}), "{v}");
+    // One lost, and times that go back: each has its byte.
+    let mut data = described("v=0\r\nm=audio 0 RTP/AVP 8\r\n");
+    let mut at = Vec::new();
+    for (sequence, time) in [(1, 0), (3, 320), (4, 160), (5, 640)] {
+        at.push(data.len());
+        data.extend(rtp(8, sequence, time, &[0; 160]));
+    }
+    let v = rtsp(&data);
+    let found = |id: &str| v["problems"].as_array().unwrap().iter().find(|p| p["id"] == id).cloned().unwrap();
+    assert_eq!(found("rtp-loss")["offset"], at[1], "{v}");
+    assert!(found("rtp-loss").to_string().contains("1 packet is missing"), "{v}");
+    assert_eq!(found("time-back")["offset"], at[2], "{v}");
+}
+
+#[test]
+fn refusals_in_rtsp_are_those_that_matter() {
+    for (dialogue, refused) in [
+        ("ask DESCRIBE 1 no 401", 0),
+        ("ask DESCRIBE 1 no 401 who DESCRIBE 2 no 401", 1),
+        ("ask DESCRIBE 1 no 404", 1),
+        ("ask OPTIONS 1 no 405 ask GET_PARAMETER 2 no 501 who SET_PARAMETER 3 no 401", 0),
+        ("ask PLAY 1 no 455", 1),
+        ("ask PLAY 1 no 200", 0),
+    ] {
+        let words: Vec<_> = dialogue.split(' ').collect();
+        let (mut to, mut from) = (String::new(), String::new());
+        for w in words.chunks(5) {
+            let who = if w[0] == "who" { "Authorization: Basic eDp5\r\n" } else { "" };
+            to += &format!("{} rtsp://h/s RTSP/1.0\r\nCSeq: {}\r\n{who}\r\n", w[1], w[2]);
+            from += &format!("RTSP/1.0 {} So\r\nCSeq: {}\r\n\r\n", w[4], w[2]);
+        }
+        let dir = std::env::temp_dir().join(format!("mist-rtsp-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let files = [("to", to), ("from", from)].map(|(name, text)| {
+            let path = dir.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        });
+        let v = json(&analyse(&["--json", "--format", "rtsp", &files[0], &files[1]]).out);
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(v["problem_counts"]["refused"].as_u64().unwrap_or(0), refused, "{dialogue}: {v}");
+    }
+}
+
+/// The lines of a message lie where the tree says.
+#[test]
+fn the_tree_of_rtsp_tells_where_lines_are() {
+    let data = described("v=0\r\nm=audio 0 RTP/AVP 8\r\n");
+    let out = analyse_stdin(&["--detail", "structure", "--format", "rtsp", "-"], &data).out;
+    let text = String::from_utf8(data).unwrap();
+    for line in ["CSeq: 1\r\n", "Content-Type: application/sdp\r\n", "m=audio 0 RTP/AVP 8\r\n"] {
+        let at = text.find(line).unwrap();
+        let shown = out.lines().find(|l| l.contains(line.trim_end())).unwrap_or_else(|| panic!("{out}"));
+        let words: Vec<_> = shown.split(|c: char| !c.is_ascii_digit()).collect();
+        assert!(words.contains(&at.to_string().as_str()), "{at}: {shown}");
+        assert!(words.contains(&line.len().to_string().as_str()), "{}: {shown}", line.len());
+    }
+}
+
+/// What came is shown while more is to come.
+#[test]
+fn dialogues_are_shown_as_they_come() {
+    let handshake = [&[3][..], &[0; 3072]].concat();
+    for (format, data) in
+        [("rtsp", &b"OPTIONS rtsp://h/s RTSP/1.0\r\nCSeq: 1\r\n\r\n"[..]), ("rtmp", &handshake)]
+    {
+        let args = ["--detail", "structure", "--format", format, "-"];
+        let mut child = common::program(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut to = child.stdin.take().unwrap();
+        to.write_all(data).unwrap();
+        let mut shown = BufReader::new(child.stdout.take().unwrap());
+        let (tell, told) = std::sync::mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let mut line = String::new();
+            while shown.read_line(&mut line).unwrap() > 0 {
+                if line.contains("OPTIONS") || line.contains("handshake") {
+                    let _ = tell.send(());
+                }
+            }
+        });
+        let came = told.recv_timeout(std::time::Duration::from_secs(20));
+        drop(to);
+        reader.join().unwrap();
+        child.wait().unwrap();
+        assert!(came.is_ok(), "{format}");
+    }
+}
+
 /// What an encoder and a server say: with B-frames, whose decoding times RTP doesn't send.
 #[test]
 fn recorded_rtsp_is_read_to_its_media() {

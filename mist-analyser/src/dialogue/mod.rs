@@ -7,7 +7,9 @@ mod rtmp;
 mod rtsp;
 
 use crate::analysis::Analysis;
+use crate::container::Sink as _;
 use crate::source::Source;
+use bytes::Bytes;
 use mist_core::format::Node;
 use std::io::{self, Write};
 
@@ -35,6 +37,15 @@ pub(crate) fn run<W: Write>(
         failed = failed.or(done.err());
     }
     Ok(failed)
+}
+
+/// The next bytes of a source. What is found so far is shown before, since they may be long in coming.
+fn read<W: Write>(
+    source: &mut Source,
+    analysis: &mut Analysis<W>,
+) -> io::Result<io::Result<Option<(u64, Bytes)>>> {
+    analysis.wait()?;
+    Ok(source.next())
 }
 
 fn node<W: Write>(

@@ -1,6 +1,6 @@
 //! RTMP, read to its media.
 
-use super::node;
+use super::{node, read};
 use crate::analysis::{Analysis, GROUP};
 use crate::container::Sink as _;
 use crate::problem::{Problem, Sort};
@@ -40,7 +40,7 @@ impl Rtmp {
     ) -> io::Result<Result<(), String>> {
         let mut reader = ChunkReader::new(Limits::DEFAULT, HANDSHAKE as u64);
         loop {
-            let Some((_, mut data)) = (match source.next() {
+            let Some((_, mut data)) = (match read(source, analysis)? {
                 Ok(d) => d,
                 Err(e) => return Ok(Err(e.to_string())),
             }) else {

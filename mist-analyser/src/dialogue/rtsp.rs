@@ -4,7 +4,7 @@
 //! the client that records; channels are proposed by the client and settled by the server. So each direction is read up to its
 //! first packet, and then each to its end.
 
-use super::node;
+use super::{node, read};
 use crate::analysis::{Analysis, GROUP};
 use crate::container::Sink as _;
 use crate::problem::{Problem, Sort};
@@ -50,10 +50,27 @@ pub(super) fn run<W: Write>(sources: Vec<Source>, analysis: &mut Analysis<W>) ->
 #[derive(Default)]
 struct Dialogue {
     sections: Vec<Described>,
-    /// CSeq, method and URL of requests.
-    asked: VecDeque<(String, String, String)>,
+    asked: VecDeque<Asked>,
     /// Media has begun, so that the description stands.
     begun: bool,
+}
+
+/// A request whose answer is to come.
+struct Asked {
+    sequence: String,
+    method: String,
+    url: String,
+    /// It says who asks.
+    authorised: bool,
+}
+
+impl Asked {
+    /// Whether an answer with this status means that there is no media. The first 401 only asks for who it is, and servers may
+    /// do without the other methods.
+    fn is_refused_by(&self, status: u16) -> bool {
+        let needed = ["DESCRIBE", "ANNOUNCE", "SETUP", "PLAY", "RECORD"].contains(&self.method.as_str());
+        needed && status >= 400 && (status != 401 || self.authorised)
+    }
 }
 
 /// A section of the description, and how it is sent.
@@ -70,6 +87,13 @@ impl Dialogue {
             let new = |section| Described { section, channels: None, start: None };
             self.sections = d.sections.into_iter().map(new).collect();
         }
+    }
+
+    /// The request that a response answers; waits no more.
+    fn asked(&mut self, m: &Message) -> Option<Asked> {
+        let sequence = m.header("CSeq").unwrap_or_default();
+        let at = self.asked.iter().position(|a| a.sequence == sequence)?;
+        self.asked.remove(at)
     }
 
     /// The section that a URL controls.
@@ -89,7 +113,8 @@ impl Dialogue {
         }
     }
 
-    fn message(&mut self, m: &Message) -> Result<(), FormatError> {
+    /// Takes a message, and the request that it answers.
+    fn message(&mut self, m: &Message, asked: Option<Asked>) -> Result<(), FormatError> {
         let typed = m.header("Content-Type").is_some_and(|t| t.to_ascii_lowercase().contains("sdp"));
         if !m.body.is_empty() && (typed || m.body.starts_with(b"v=0")) {
             let at = m.offset + m.head_len as u64;
@@ -101,7 +126,6 @@ impl Dialogue {
             };
             self.describe(sdp::parse(&m.body).map_err(error)?);
         }
-        let sequence = m.header("CSeq").unwrap_or_default();
         let interleaved =
             || Transport::parse(m.header("Transport").unwrap_or_default()).iter().find_map(|t| t.interleaved);
         match &m.start {
@@ -109,7 +133,12 @@ impl Dialogue {
                 if self.asked.len() == MAX_ASKED {
                     self.asked.pop_front();
                 }
-                self.asked.push_back((sequence.to_owned(), method.clone(), url.clone()));
+                self.asked.push_back(Asked {
+                    sequence: m.header("CSeq").unwrap_or_default().to_owned(),
+                    method: method.clone(),
+                    url: url.clone(),
+                    authorised: m.header("Authorization").is_some(),
+                });
                 if method == "SETUP"
                     && let Some(channels) = interleaved()
                     && self.controlled(url).is_some()
@@ -118,8 +147,7 @@ impl Dialogue {
                 }
             }
             Start::Response { status, .. } => {
-                let at = self.asked.iter().position(|a| a.0 == sequence);
-                let url = at.and_then(|i| self.asked.remove(i)).map(|a| a.2);
+                let url = asked.map(|a| a.url);
                 if let Some(channels) = interleaved().filter(|_| *status < 300) {
                     self.set_up(url.as_deref(), channels);
                 }
@@ -225,7 +253,7 @@ impl Side {
                         return Ok(Ok(ControlFlow::Break(())));
                     }
                 }
-                Ok(None) => match self.source.next() {
+                Ok(None) => match read(&mut self.source, analysis)? {
                     Ok(Some((_, data))) => self.reader.push(data),
                     Ok(None) => self.done = true,
                     Err(e) => {
@@ -287,19 +315,28 @@ impl Side {
             Start::Request { method, url } => ("request", format!("{method} {url}")),
             Start::Response { status, reason } => ("response", format!("{status} {reason}")),
         };
-        node(analysis, (0, m.offset, m.head_len + m.body.len()), name, || first.clone())?;
-        for (name, value) in &m.headers {
-            let len = name.len() + value.len();
-            node(analysis, (1, m.offset, len), "header", || format!("{name}: {value}"))?;
+        if analysis.wants_nodes() {
+            node(analysis, (0, m.offset, m.head_len + m.body.len()), name, || first.clone())?;
+            for ((name, value), (at, len)) in m.headers.iter().zip(&m.places) {
+                let place = (1, m.offset + *at as u64, *len);
+                node(analysis, place, "header", || format!("{name}: {value}"))?;
+            }
+            let mut at = m.offset + m.head_len as u64;
+            for l in m.body.split_inclusive(|b| *b == b'\n') {
+                let text = || String::from_utf8_lossy(l).trim_end_matches(['\r', '\n']).to_owned();
+                node(analysis, (1, at, l.len()), "body", text)?;
+                at += l.len() as u64;
+            }
         }
-        for l in String::from_utf8_lossy(&m.body).lines() {
-            node(analysis, (1, m.offset + m.head_len as u64, l.len()), "body", || l.to_owned())?;
+        let mut asked = None;
+        if let Start::Response { status, .. } = m.start {
+            asked = dialogue.asked(m);
+            // Where the request isn't at hand, whatever isn't a first 401 counts.
+            if asked.as_ref().map_or(status >= 400 && status != 401, |a| a.is_refused_by(status)) {
+                analysis.problem(Problem::new(Sort::DialogueRefused, &first).at(Some(m.offset)))?;
+            }
         }
-        // A first 401 only asks for who it is.
-        if let Start::Response { status: 400 | 402.., .. } = m.start {
-            analysis.problem(Problem::new(Sort::DialogueRefused, &first).at(Some(m.offset)))?;
-        }
-        if let Err(e) = dialogue.message(m) {
+        if let Err(e) = dialogue.message(m, asked) {
             analysis.problem(Problem::of(&e))?;
         }
         Ok(())

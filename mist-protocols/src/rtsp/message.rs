@@ -67,6 +67,8 @@ pub struct Message {
     pub start: Start,
     /// Names and values in order.
     pub headers: Vec<(String, String)>,
+    /// Where each of the headers begins in the head, and its bytes with the end of the line.
+    pub places: Vec<(usize, usize)>,
     /// What is behind the head.
     pub body: Bytes,
 }
@@ -212,21 +214,31 @@ fn head_of(head: &[u8], offset: u64) -> Result<(Message, usize), &'static str> {
     let mut lines = text.split('\n').map(|l| l.trim_end_matches('\r'));
     let start = start(lines.next().unwrap_or_default()).ok_or("no RTSP message here")?;
     let mut headers: Vec<(String, String)> = Vec::new();
+    let mut places: Vec<(usize, usize)> = Vec::new();
+    // The text may have got longer than the bytes, where they aren't UTF-8.
+    let mut raw = head.split_inclusive(|b| *b == b'\n').map(<[u8]>::len);
+    let mut next = raw.next().unwrap_or(0);
     for line in lines {
+        let (at, len) = (next, raw.next().unwrap_or(0));
+        next += len;
         if line.starts_with([' ', '\t']) {
             // The header before goes on.
             if let Some((_, value)) = headers.last_mut() {
                 value.push(' ');
                 value.push_str(line.trim());
+                if let Some(place) = places.last_mut() {
+                    place.1 = next - place.0;
+                }
             }
         } else if let Some((name, value)) = line.split_once(':') {
             if headers.len() == limits::HEADERS {
                 return Err("too many headers");
             }
             headers.push((name.trim().to_owned(), value.trim().to_owned()));
+            places.push((at, len));
         }
     }
-    let message = Message { offset, head_len: head.len(), start, headers, body: Bytes::new() };
+    let message = Message { offset, head_len: head.len(), start, headers, places, body: Bytes::new() };
     let len = match message.header("Content-Length") {
         None => 0,
         Some(n) => n.parse().ok().filter(|n| *n <= limits::BODY).ok_or("Content-Length")?,
@@ -295,6 +307,15 @@ mod tests {
             (&b"abc"[..], &b"hello"[..], Some("a b"))
         );
         assert_eq!((answer.header("cseq"), *offset), (Some("2"), DIALOGUE.len() as u64 - 5));
+        let place = |m: &Message, n: usize| {
+            let (at, len) = m.places[n];
+            let at = m.offset as usize + at;
+            DIALOGUE[at..at + len].to_vec()
+        };
+        assert_eq!(place(ask, 0), b"CSeq: 1\r\n");
+        assert_eq!(place(answer, 1), b"Content-length: 5\n");
+        assert_eq!(place(answer, 2), b"X: a\n  b\n");
+        assert_eq!(answer.places.len(), answer.headers.len());
         assert_eq!(refusal.start, Start::Response { status: 404, reason: String::new() });
         for step in 1..DIALOGUE.len() {
             assert_eq!(items(DIALOGUE, step), whole, "{step}");
