@@ -385,7 +385,7 @@ payloads = {
     0: [(0, b"\x18\0\x09" + b"\x67\x42\0\x1e\xda\x02\x80\xbf\xe5" + b"\0\x04\x68\xce\x3c\x80", 0), (0, b"\x7c\x85\x88\x80", 0), (0, b"\x7c\x45\x10", 1), (3000, b"\x41\x9a\0", 1)],
     1: [(0, b"\x60\x01\0\x03\x40\x01\x07\0\x03\x46\x01\x50", 0), (0, b"\x62\x01\x93\x80\x01", 0), (0, b"\x62\x01\x53\x03", 1)],
     2: [(0, b"\0\x20\0\x08\0\x10abc", 1), (2048, b"\0\x10\0\x20ab", 0), (2048, b"\0\x10\0\x20cd", 1)],
-    3: [(0, b"\0\x0a\x04\0\0ab", 1)],
+    3: [(0, b"\0\x0b\x04\0\0ab", 1)],
     4: [(0, b"\0abcdef", 1)],
     5: [(0, b"\x40\0\x24\x20\x3f\xc0\x03abc", 1)],
     6: [(0, b"\x03abc", 1), (1024, b"\x03a", 0), (1024, b"bc", 1)],
@@ -394,6 +394,7 @@ payloads = {
     10: [(0, b"abcdefgh", 1)],
     12: [(0, b"\x90\xf0\x80\x01\x02\x03\x10\0\0\x9d\x01\x2a\x10\0\x10\0", 0), (0, b"\x80\x80\x01x", 1)],
     13: [(0, b"\xaa\x81\x02\x01\x02\x18\x01\x02\x03\x04\x01\x08\x05\x06\x82\x49\x83\x42\0\0\xf0\0\xf0", 0), (0, b"\x84\x03x", 1)],
+    14: [(0, b"\x01\x02\x0b\x77\0\x7f\x34\x80" + bytes(94), 0), (0, b"\x01\x02" + bytes(156), 1)],
 }
 for pick, packets in payloads.items():
     save("rtsp", f"payload-{pick}", bytes([7, pick]) + b"".join(rtp(65534 + n & 0xFFFF, t, p, marker=m) for n, (t, p, m) in enumerate(packets)))

@@ -36,7 +36,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "text", body: text, memory: 1024 },
-    Target { name: "amf", body: amf, memory: 1024 },
+    Target { name: "amf", body: amf, memory: 8192 },
     Target { name: "demux", body: demux, memory: 4096 },
     Target { name: "mux_round_trip", body: mux_round_trip, memory: 4096 },
     Target { name: "stream", body: stream, memory: 1024 },

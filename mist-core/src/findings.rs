@@ -149,7 +149,7 @@ impl Findings {
     }
 
     /// The next thing, then the error; `None` while there is neither.
-    pub fn next(&mut self) -> Option<Result<Demuxed, FormatError>> {
+    pub fn pop(&mut self) -> Option<Result<Demuxed, FormatError>> {
         let Some((d, offset)) = self.all.pop_front() else { return self.error.clone().map(Err) };
         if matches!(d, Demuxed::Media(Media::Packet(_))) {
             self.packet_offset = Some(offset);
@@ -194,7 +194,7 @@ mod tests {
         f.fail(110, "end", ErrorKind::Truncated);
         f.fail(120, "later", ErrorKind::Truncated);
         let mut seen = Vec::new();
-        while let Some(Ok(d)) = f.next() {
+        while let Some(Ok(d)) = f.pop() {
             match d {
                 Demuxed::Problem(e) => seen.push((e.kind == ErrorKind::TimeBack, e.offset)),
                 Demuxed::Media(Media::Packet(_)) => seen.push((false, f.packet_offset().unwrap())),
@@ -202,8 +202,8 @@ mod tests {
             }
         }
         assert_eq!(seen, [(true, 40), (false, 70), (false, 90), (true, 100), (false, 100)]);
-        assert_eq!(f.next().unwrap().unwrap_err().path, "end", "and again");
-        assert_eq!(f.next().unwrap().unwrap_err().path, "end");
+        assert_eq!(f.pop().unwrap().unwrap_err().path, "end", "and again");
+        assert_eq!(f.pop().unwrap().unwrap_err().path, "end");
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         f.node(0, 0, 1, "a", || unreachable!());
         f.want_nodes();
         f.node(0, 0, 1, "b", || "c".to_owned());
-        assert!(matches!(f.next(), Some(Ok(Demuxed::Node(n))) if n.name == "b" && n.detail == "c"));
-        assert!(f.next().is_none());
+        assert!(matches!(f.pop(), Some(Ok(Demuxed::Node(n))) if n.name == "b" && n.detail == "c"));
+        assert!(f.pop().is_none());
     }
 }

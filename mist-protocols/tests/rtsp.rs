@@ -140,7 +140,7 @@ fn cameras_describe_themselves() {
                 let format = rtsp::rtp_format(f, s.fpks).unwrap();
                 let mut r = Receiver::new(TrackId(1), format, 0).unwrap();
                 assert!(
-                    matches!(r.poll(), Some(Received::Media(Media::Track(_)))),
+                    matches!(r.poll(), Some(Received::Media { media: Media::Track(_), .. })),
                     "{name}: nothing is missing"
                 );
             }
@@ -198,8 +198,10 @@ impl Got {
     fn take(&mut self, r: &mut Receiver) {
         while let Some(found) = r.poll() {
             match found {
-                Received::Media(Media::Track(t)) => self.tracks.push((t.codec, t.params, t.init.len())),
-                Received::Media(Media::Packet(p)) => self.packets.push(p),
+                Received::Media { media: Media::Track(t), .. } => {
+                    self.tracks.push((t.codec, t.params, t.init.len()))
+                }
+                Received::Media { media: Media::Packet(p), .. } => self.packets.push(p),
                 Received::Lost { packets, at, .. } => self.lost.push((packets, at)),
                 _ => self.problems += 1,
             }
@@ -376,4 +378,68 @@ fn heads_of_captured_packets() {
         at += word(at + 4);
     }
     assert!(sequence.len() > 10 && sequence.is_sorted(), "{sequence:?}");
+}
+
+/// Packets of H.264 described with their parameter sets: payload type, sequence, timestamp, SSRC, marker and payload, each
+/// at an offset of 100 more.
+type Sent<'a> = (u8, u16, u32, u32, bool, &'a [u8]);
+
+fn received(sent: &[Sent<'_>]) -> (Got, Vec<u64>) {
+    let text = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
+        a=fmtp:96 sprop-parameter-sets=Z0IAKZY1QPAET8s3AQEBQAAAAwBAAAAHoQ==,aM4xsg==\r\n";
+    let section = sdp::parse(text.as_bytes()).unwrap().sections.remove(0);
+    let mut r = Receiver::new(TrackId(1), rtsp::rtp_format(&section.formats[0], 0).unwrap(), 0).unwrap();
+    let (mut line, mut got, mut offsets) = (Timeline::new(), Got::default(), Vec::new());
+    for (n, (kind, sequence, time, ssrc, marker, payload)) in (0..).zip(sent) {
+        let mut p = vec![0x80, u8::from(*marker) << 7 | kind];
+        p.extend(sequence.to_be_bytes());
+        p.extend(time.to_be_bytes());
+        p.extend(ssrc.to_be_bytes());
+        p.extend(*payload);
+        r.push(&p.into(), n * 100, &mut line);
+    }
+    r.end(&mut line);
+    while let Some(found) = r.poll() {
+        match found {
+            Received::Media { media: Media::Packet(p), offset } => {
+                got.packets.push(p);
+                offsets.push(offset);
+            }
+            Received::Lost { packets, at, .. } => got.lost.push((packets, at)),
+            Received::Problem(_) => got.problems += 1,
+            _ => {}
+        }
+    }
+    (got, offsets)
+}
+
+#[test]
+fn packets_of_others_come_between() {
+    let (begin, end, plain) = (b"\x7c\x85\x88a", b"\x7c\x45b", b"\x41\x9ac");
+    // A hole before comfort noise is one in the picture around it; at the end it is still told.
+    let (got, offsets) = received(&[
+        (96, 1, 0, 7, false, begin),
+        (13, 3, 160, 7, false, b"x"),
+        (96, 4, 0, 7, true, end),
+        (96, 5, 3600, 7, true, plain),
+        (13, 8, 160, 7, false, b"x"),
+    ]);
+    assert_eq!((got.packets.len(), offsets), (1, vec![300]), "{got:?}");
+    assert_eq!(got.lost, [(1, Timestamp::ZERO), (2, Timestamp::from_millis(40))]);
+    assert_eq!(got.problems, 1, "the payload type, once");
+    // Another sender's packets change nothing, whatever they count, also before the first.
+    let other = |s: u16| (13, s, 9_000_000, 8, false, &b"x"[..]);
+    let (got, offsets) = received(&[
+        other(30_000),
+        (96, 1, 0, 7, false, begin),
+        other(30_001),
+        other(30_002),
+        (96, 2, 0, 7, true, end),
+        other(2),
+        (96, 3, 3600, 7, true, plain),
+    ]);
+    let times: Vec<_> = got.packets.iter().map(Packet::pts).collect();
+    assert_eq!(times, [Timestamp::ZERO, Timestamp::from_millis(40)], "{got:?}");
+    assert_eq!((got.lost.len(), got.problems), (0, 1));
+    assert_eq!(offsets, [100, 600], "where the first bytes lie");
 }

@@ -420,9 +420,14 @@ fn drain<W: Write>(r: &mut Receiver, id: TrackId, analysis: &mut Analysis<W>) ->
         && let Some(found) = r.poll()
     {
         match found {
-            Received::Media(media) => flow = analysis.take(Demuxed::Media(media), None)?,
+            Received::Media { media, offset } => {
+                flow = analysis.take(Demuxed::Media(media), Some(offset))?;
+            }
             Received::Lost { packets, at, offset } => {
-                let what = format!("{packets} packets are missing");
+                let what = match packets {
+                    1 => "1 packet is missing".to_owned(),
+                    n => format!("{n} packets are missing"),
+                };
                 analysis.problem(Problem::new(Sort::RtpLoss, &what).at(Some(offset)).on(id, Some(at)))?;
             }
             Received::Problem(e) => analysis.problem(of_codec(e.error, e.offset, id))?,

@@ -89,6 +89,9 @@ pub enum CodecErrorKind {
     /// Lengths of units don't fill their data.
     #[error("malformed")]
     UnitSize,
+    /// What this builds on didn't come before it.
+    #[error("missing")]
+    Missing,
     /// Legal, but not handled here.
     #[error("unsupported")]
     Unsupported,
@@ -120,6 +123,10 @@ impl CodecError {
     pub const fn unit_size(what: &'static str) -> Self {
         Self { kind: CodecErrorKind::UnitSize, what }
     }
+    /// `what` comes without what it builds on.
+    pub const fn missing(what: &'static str) -> Self {
+        Self { kind: CodecErrorKind::Missing, what }
+    }
     /// `what` isn't handled.
     pub const fn unsupported(what: &'static str) -> Self {
         Self { kind: CodecErrorKind::Unsupported, what }
@@ -141,6 +148,7 @@ impl From<CodecError> for ErrorKind {
         match e.kind {
             CodecErrorKind::Truncated | CodecErrorKind::Malformed => Self::Malformed(e.what),
             CodecErrorKind::UnitSize => Self::UnitSize(e.what),
+            CodecErrorKind::Missing => Self::Missing(e.what),
             CodecErrorKind::Unsupported => Self::Unsupported(e.what),
             CodecErrorKind::Limit => Self::Limit(e.what),
         }

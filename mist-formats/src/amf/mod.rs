@@ -29,6 +29,11 @@ pub mod limits {
     /// Bytes of text and binary data in one message, those that references repeat included: the size of the
     /// largest FLV tag.
     pub const BYTES: usize = 1 << 24;
+    /// Values, and bytes of text, that a message may have for each of its own bytes: references repeat a few things, and
+    /// more of it is a short message that wants to become a long one.
+    pub const UNFOLDED: usize = 16;
+    /// So many may be repeated in any case.
+    pub const UNFOLDED_MIN: usize = 1024;
 }
 
 /// Why AMF data can't be read.
@@ -322,10 +327,15 @@ impl<'a> Scan<'a> {
         Ok(f64::from_be_bytes(self.array()?))
     }
 
+    /// Values, and bytes of text, that a message of this length may become.
+    fn unfolded(&self) -> usize {
+        limits::UNFOLDED_MIN.saturating_add(self.data.len().saturating_mul(limits::UNFOLDED))
+    }
+
     /// Counts one value against the limit.
     fn value(&mut self) -> Result<(), AmfError> {
         self.values += 1;
-        if self.values > limits::VALUES {
+        if self.values as usize > self.unfolded().min(limits::VALUES as usize) {
             return Err(self.error(ErrorKind::Limit("values in one AMF message")));
         }
         Ok(())
@@ -334,7 +344,7 @@ impl<'a> Scan<'a> {
     /// Counts text and binary data against the limit.
     fn charge(&mut self, n: usize) -> Result<(), AmfError> {
         self.bytes = self.bytes.saturating_add(n);
-        if self.bytes > limits::BYTES {
+        if self.bytes > limits::BYTES.min(self.unfolded()) {
             return Err(self.error(ErrorKind::Limit("bytes in one AMF message")));
         }
         Ok(())

@@ -398,7 +398,7 @@ impl<F: Framing> Demuxer for FrameDemuxer<F> {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(found) = self.found.next() {
+            if let Some(found) = self.found.pop() {
                 return found;
             }
             if self.state == State::Done {

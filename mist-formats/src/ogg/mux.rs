@@ -271,6 +271,10 @@ impl Muxer {
         last.sort_by_key(|(_, h)| h.dts);
         for (at, held) in last {
             self.put(at, held, out);
+            // The page of another one's end may be full before all are put.
+            if let Some(w) = self.writers.get_mut(at) {
+                w.done = true;
+            }
         }
         self.flush(true, out);
         // A live track that ended before the others has nothing left for its last page.
@@ -444,6 +448,23 @@ mod tests {
         m.packet(&packet(1, 960), &mut out).unwrap();
         m.finish(&mut out).unwrap();
         assert_eq!(read(out.to_vec()).len(), 2);
+    }
+
+    /// A long packet of another track writes the page of a track that ends before it: its last.
+    #[test]
+    fn the_page_of_a_cut_end_is_the_last_whoever_writes_it() {
+        let (mut m, mut out) = (Muxer::new(), Gather::new());
+        let other = Arc::new(TrackInfo { id: TrackId(2), ..TrackInfo::clone(&track(1)) });
+        m.start(&[track(2), other], None, &mut out).unwrap();
+        let mut short = packet(1, 960);
+        short.duration = Duration::from_rate(320, 48_000);
+        let mut long = packet(2, 1000);
+        long.data = [&[31 << 3][..], &vec![0; 70_000]].concat().into();
+        for p in [packet(1, 0), short, long] {
+            m.packet(&p, &mut out).unwrap();
+        }
+        m.finish(&mut out).unwrap();
+        assert_eq!(read(out.to_vec()), [(0, 960), (960, 320), (1000, 960)]);
     }
 
     #[test]

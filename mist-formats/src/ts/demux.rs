@@ -466,7 +466,7 @@ impl Demuxer for TsDemuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(found) = self.core.found.next() {
+            if let Some(found) = self.core.found.pop() {
                 return found;
             }
             if self.done {

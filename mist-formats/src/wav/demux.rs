@@ -371,7 +371,7 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn poll(&mut self) -> Result<Demuxed, FormatError> {
         loop {
-            if let Some(found) = self.found.next() {
+            if let Some(found) = self.found.pop() {
                 return found;
             }
             if self.state == State::Done {

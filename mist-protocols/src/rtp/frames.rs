@@ -10,6 +10,7 @@ use mist_core::time::Duration;
 pub(super) enum Framing {
     Mpeg,
     Ac3,
+    Eac3,
 }
 
 /// Splits payloads into frames.
@@ -31,7 +32,7 @@ impl Frames {
     fn frame(&self, data: &[u8]) -> Result<(usize, Duration), CodecError> {
         match self.framing {
             Framing::Mpeg => mpa::Header::parse(data).map(|h| (h.frame_len, h.duration())),
-            Framing::Ac3 => {
+            Framing::Ac3 | Framing::Eac3 => {
                 let h = ac3::Header::parse(data)?;
                 let (mut len, lasts) = (h.frame_len, h.duration());
                 // Dependent substreams belong to the frame before.
@@ -69,6 +70,12 @@ impl Depacketize for Frames {
                 let &[kind, _] = payload.first_chunk().ok_or(truncated)?;
                 (if kind & 3 == 3 { self.data.len().max(1) } else { 0 }, 2)
             }
+            // One bit is for all fragments: the first is the one before which none is open.
+            Framing::Eac3 => {
+                let &[kind, _] = payload.first_chunk().ok_or(truncated)?;
+                open = open.filter(|o| kind & 1 == 1 && o.0 == time);
+                (if open.is_some() { self.data.len().max(1) } else { 0 }, 2)
+            }
         };
         let mut data = payload.slice(head..);
         if offset > 0 {
@@ -93,7 +100,11 @@ impl Depacketize for Frames {
             if data.is_empty() {
                 return Ok(());
             }
-            let (len, lasts) = self.frame(&data)?;
+            let (len, lasts) = match self.frame(&data) {
+                // The rest of a frame whose beginning is lost.
+                Err(_) if lost && self.framing == Framing::Eac3 => return Ok(()),
+                frame => frame?,
+            };
             if len > data.len() {
                 self.data.clear();
                 self.data.extend_from_slice(&data);
@@ -148,5 +159,34 @@ mod tests {
         r.push(&[&[3, 3][..], &frame[100..]].concat(), true, 7).unwrap();
         assert_eq!(r.take(), [(7, frame)]);
         assert!(r.push(&[3, 3, 1], true, 8).is_err());
+    }
+
+    #[test]
+    fn eac3_in_fragments() {
+        // 48 kHz, 256 bytes.
+        let frame = [&[0x0b, 0x77, 0, 0x7f, 0x34, 0x80][..], &[5; 250]].concat();
+        let (a, b, c) = (&frame[..90], &frame[90..200], &frame[200..]);
+        let part = |data: &[u8]| [&[1, 3][..], data].concat();
+        let mut r = Run::new(Frames::new(Framing::Eac3, 48_000));
+        r.push(&[&[0, 2][..], &frame, &frame].concat(), true, 0).unwrap();
+        assert_eq!(r.take(), [(0, frame.clone()), (1536, frame.clone())]);
+        for time in [7, 8] {
+            for data in [a, b, c] {
+                r.push(&part(data), data == c, time).unwrap();
+            }
+            assert_eq!(r.take(), [(time, frame.clone())]);
+        }
+        // The middle is lost; the end is; the beginning is.
+        r.push(&part(a), false, 9).unwrap();
+        r.lost().push(&part(c), true, 9).unwrap();
+        r.push(&part(a), false, 10).unwrap();
+        r.lost().push(&part(a), false, 11).unwrap();
+        r.push(&part(b), false, 11).unwrap();
+        r.push(&part(c), false, 11).unwrap();
+        assert_eq!(r.take(), [(11, frame.clone())]);
+        r.push(&part(a), false, 12).unwrap();
+        r.push(&[&[0, 1][..], &frame].concat(), true, 13).unwrap();
+        assert_eq!(r.take(), [(13, frame.clone())]);
+        assert!(r.push(&part(c), true, 14).is_err());
     }
 }

@@ -42,6 +42,8 @@ use mist_core::media::Params;
 pub mod limits {
     /// Packets that are held for one that is missing.
     pub const REORDER: usize = 64;
+    /// Sequence numbers behind that are late or double packets rather than a new start.
+    pub const MISORDER: u16 = 100;
     /// Sequence numbers ahead that are a hole rather than a new start.
     pub const DROPOUT: u16 = 3000;
     /// Bytes of an access unit or frame.
@@ -68,8 +70,10 @@ pub enum Payload {
     },
     /// RFC 2250.
     MpegAudio,
-    /// RFC 4184 and RFC 4598.
+    /// RFC 4184.
     Ac3,
+    /// RFC 4598.
+    Eac3,
     /// A packet is a frame, or any number of samples.
     Whole,
     /// RFC 7741.

@@ -44,7 +44,8 @@ impl Mpeg4 {
                 if index > 0 && !first {
                     return Err(CodecError::unsupported("interleaved AAC in RTP"));
                 }
-                for delta in [if first { 0 } else { h.cts_delta }, h.dts_delta] {
+                // The flag of CTS is there also in the first one (RFC 3640 §3.2.1.1).
+                for delta in [h.cts_delta, h.dts_delta] {
                     if delta > 0 && r.flag()? {
                         r.skip(delta.into())?;
                     }
@@ -209,10 +210,13 @@ mod tests {
             auxiliary: 8,
             ..HBR
         };
-        // 13+3, flag of DTS with 3 bits, 1, 2: 23 bits; then an auxiliary section of 8 bits.
+        // 13+3, flag of CTS, flag of DTS with 3 bits, 1, 2: 24 bits; then an auxiliary section of 8 bits.
         let mut r = Run::new(Mpeg4::new(all, 1));
-        r.push(&[0, 23, 0, 8, 0x80, 0, 8, 0xff, 7][..], true, 0).unwrap();
-        assert_eq!(r.take().len(), 1);
+        r.push(&[0, 24, 0, 8, 0x40, 8, 0xff, 7][..], true, 0).unwrap();
+        assert_eq!(r.take(), [(0, vec![7])]);
+        // The next one with 4 bits of CTS: 25 bits more.
+        r.push(&[0, 49, 0, 8, 0x40, 0, 16, 0xf0, 0, 8, 0xff, 7, 8, 9][..], true, 3).unwrap();
+        assert_eq!(r.take(), [(3, vec![7]), (4, vec![8, 9])]);
         let constant = AuHeaders { constant_size: Some(2), ..AuHeaders::default() };
         let mut r = Run::new(Mpeg4::new(constant, 10));
         r.push(&[1, 2, 3, 4], true, 0).unwrap();

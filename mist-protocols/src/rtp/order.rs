@@ -45,7 +45,10 @@ impl Order {
         };
         let ahead = p.sequence.wrapping_sub(next);
         if ahead >= limits::DROPOUT {
-            // Late, twice, or of another sequence.
+            if ahead.wrapping_neg() <= limits::MISORDER {
+                // Late or twice.
+                return;
+            }
             if self.elsewhere != Some(p.sequence) {
                 self.elsewhere = Some(p.sequence.wrapping_add(1));
                 return;
@@ -117,6 +120,14 @@ mod tests {
         assert_eq!(run(0, &[65534, 0, 65535, 1]), [(65534, 0, false), (0, 1, false), (1, 0, false)]);
         assert_eq!(run(2, &[1, 5, 6, 7, 2]), [(1, 0, false), (5, 3, false), (6, 0, false), (7, 0, false)]);
         assert_eq!(run(9, &[1, 5]), [(1, 0, false), (5, 3, false)]);
+        // However many of them follow each other.
+        assert_eq!(run(0, &[1, 2, 3, 4, 3, 4, 5]), plain(&[1, 2, 3, 4, 5]));
+        let late: Vec<u16> = [1, 2].into_iter().chain(5..24).chain([3, 4]).chain(24..26).collect();
+        assert_eq!(run(16, &late)[..3], [(1, 0, false), (2, 0, false), (5, 2, false)]);
+        assert!(run(16, &late).iter().skip(3).map(|g| g.0).eq(6..26));
+        let from = 1001 - limits::MISORDER;
+        assert_eq!(run(0, &[1000, from, from + 1, 1001]), plain(&[1000, 1001]));
+        assert_eq!(run(0, &[1000, 899, 900, 901])[1..], [(900, 0, true), (901, 0, false)]);
         // One that is out of place is dropped, two are a new sequence.
         assert_eq!(run(2, &[10, 40_000, 11]), plain(&[10, 11]));
         let restarted = [(10, 0, false), (12, 1, false), (40_001, 0, true), (40_002, 0, false)];

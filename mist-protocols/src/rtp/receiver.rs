@@ -29,7 +29,12 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum Received {
     /// A description or packet of the track.
-    Media(Media),
+    Media {
+        /// That.
+        media: Media,
+        /// Where the RTP packet with a frame's first byte lies in its source, as it was given.
+        offset: u64,
+    },
     /// Packets didn't come.
     Lost {
         /// How many.
@@ -53,6 +58,14 @@ pub struct Receiver {
     depacketizer: Box<dyn Depacketize>,
     reorder: Reorder,
     ssrc: Option<u32>,
+    /// Packets that are missing before the next one of the track, and whether the sender counts anew from there.
+    lost: u16,
+    restarted: bool,
+    /// Timestamps without wrap of the latest frame and the one before, and where they begin in the source.
+    begun: [(i64, u64); 2],
+    /// For use again.
+    ready: Vec<Ordered>,
+    taken: Out,
     track: Option<Arc<TrackInfo>>,
     /// It was said that media came before its description, or with another payload type.
     undescribed: bool,
@@ -73,6 +86,11 @@ impl Receiver {
             depacketizer: depacketizer(&format)?,
             reorder: Reorder::new(Depth::Never, Duration::ZERO),
             ssrc: None,
+            lost: 0,
+            restarted: false,
+            begun: [(i64::MIN, 0); 2],
+            ready: Vec::new(),
+            taken: Out::default(),
             track: None,
             undescribed: false,
             mismatched: false,
@@ -98,12 +116,14 @@ impl Receiver {
     /// A packet. `offset` is where it lies in its source, for those who are told of trouble.
     pub fn push(&mut self, data: &Bytes, offset: u64, line: &mut Timeline) {
         match Packet::parse(data) {
+            // Another sender beside this one counts for itself.
+            Ok(p) if p.payload_type != self.format.payload_type && self.ssrc != Some(p.ssrc) => {
+                self.foreign(offset, p.sequence);
+            }
             Ok(p) => {
-                let mut ready = Vec::new();
+                let mut ready = std::mem::take(&mut self.ready);
                 self.order.push(p, offset, &mut |o| ready.push(o));
-                for o in ready {
-                    self.ordered(o, line);
-                }
+                self.all_ordered(ready, line);
             }
             Err(error) => self.problem(offset, None, error),
         }
@@ -111,14 +131,12 @@ impl Receiver {
 
     /// Nothing follows.
     pub fn end(&mut self, line: &mut Timeline) {
-        let mut ready = Vec::new();
+        let mut ready = std::mem::take(&mut self.ready);
         self.order.flush(&mut |o| ready.push(o));
-        for o in ready {
-            self.ordered(o, line);
-        }
-        let mut out = Out::default();
-        self.depacketizer.end(&mut out);
-        self.give(out, 0, None);
+        self.all_ordered(ready, line);
+        let [(time, offset), _] = self.begun;
+        self.say_lost(time, offset);
+        self.finish(offset);
         self.flush();
     }
 
@@ -131,41 +149,39 @@ impl Receiver {
         self.out.push_back(Received::Problem(RtpError { offset, sequence, error }));
     }
 
+    fn all_ordered(&mut self, mut ready: Vec<Ordered>, line: &mut Timeline) {
+        for o in ready.drain(..) {
+            self.ordered(o, line);
+        }
+        self.ready = ready;
+    }
+
     fn ordered(&mut self, o: Ordered, line: &mut Timeline) {
         let p = o.packet;
-        let mut lost = o.lost > 0;
+        self.lost = self.lost.saturating_add(o.lost);
+        self.restarted |= o.restarted;
+        if p.payload_type != self.format.payload_type {
+            return self.foreign(o.offset, p.sequence);
+        }
+        let restarted = std::mem::take(&mut self.restarted);
+        let lost = self.lost > 0;
         let another = self.ssrc.replace(p.ssrc).is_some_and(|s| s != p.ssrc);
-        if another || o.restarted {
-            lost = true;
-            let mut out = Out::default();
-            self.depacketizer.end(&mut out);
-            self.give(out, o.offset, None);
+        if another || restarted {
+            self.finish(o.offset);
         }
         if another {
             self.clock.restart();
-        } else if o.restarted {
+        } else if restarted {
             self.problem(o.offset, Some(p.sequence), CodecError::malformed("sequence number jumps"));
         }
         let time = self.clock.unwrap(p.timestamp, line);
-        if o.lost > 0 {
-            self.out.push_back(Received::Lost {
-                packets: o.lost,
-                at: self.clock.time(time),
-                offset: o.offset,
-            });
+        self.say_lost(time, o.offset);
+        let [latest, _] = self.begun;
+        if latest.0 != time {
+            self.begun = [(time, o.offset), latest];
         }
-        if p.payload_type != self.format.payload_type {
-            // Comfort noise and telephone events come between, and are none of our business.
-            if !std::mem::replace(&mut self.mismatched, true) {
-                self.problem(
-                    o.offset,
-                    Some(p.sequence),
-                    CodecError::unsupported("payload type that the description hasn't"),
-                );
-            }
-            return;
-        }
-        let mut out = Out::default();
+        let mut out = std::mem::take(&mut self.taken);
+        let lost = lost || another || restarted;
         let done = self.depacketizer.push(&p.payload, p.marker, time, lost, &mut out);
         self.give(out, o.offset, Some(p.sequence));
         if let Err(e) = done {
@@ -173,21 +189,45 @@ impl Receiver {
         }
     }
 
+    /// Comfort noise and telephone events come between, and are none of our business.
+    fn foreign(&mut self, offset: u64, sequence: u16) {
+        if !std::mem::replace(&mut self.mismatched, true) {
+            let error = CodecError::unsupported("payload type that the description hasn't");
+            self.problem(offset, Some(sequence), error);
+        }
+    }
+
+    /// Tells of the hole before a packet.
+    fn say_lost(&mut self, time: i64, offset: u64) {
+        let packets = std::mem::take(&mut self.lost);
+        if packets > 0 {
+            self.out.push_back(Received::Lost { packets, at: self.clock.time(time), offset });
+        }
+    }
+
+    /// What the depacketizer holds ends here.
+    fn finish(&mut self, offset: u64) {
+        let mut out = std::mem::take(&mut self.taken);
+        self.depacketizer.end(&mut out);
+        self.give(out, offset, None);
+    }
+
     /// Hands on frames as packets of a described track.
-    fn give(&mut self, out: Out, offset: u64, sequence: Option<u16>) {
-        if let Some(init) = out.init {
+    fn give(&mut self, mut out: Out, offset: u64, sequence: Option<u16>) {
+        if let Some(init) = out.init.take() {
             self.format.init = init;
         }
-        for (time, data) in out.frames {
+        for (time, data) in out.frames.drain(..) {
+            let offset = self.begun.iter().find(|b| b.0 == time).map_or(offset, |b| b.1);
             let pts = self.clock.time(time);
             match self.describe(&data) {
-                Some(info) if self.track.as_ref() != Some(&info) => self.announce(info),
+                Some(info) if self.track.as_ref() != Some(&info) => self.announce(info, offset),
                 None if self.track.is_none() => {
                     if !std::mem::replace(&mut self.undescribed, true) {
                         self.problem(
                             offset,
                             sequence,
-                            CodecError::truncated("media before its parameter sets"),
+                            CodecError::missing("media before its parameter sets"),
                         );
                     }
                     continue;
@@ -204,6 +244,7 @@ impl Receiver {
             let frame = Frame { pts, duration: Duration::ZERO, key, data, offset };
             self.reorder.push(frame, &mut |f, dts| queue.push_back(packet(id, f, dts)));
         }
+        self.taken = out;
     }
 
     fn flush(&mut self) {
@@ -211,7 +252,7 @@ impl Receiver {
         self.reorder.flush(&mut |f, dts| queue.push_back(packet(id, f, dts)));
     }
 
-    fn announce(&mut self, info: Arc<TrackInfo>) {
+    fn announce(&mut self, info: Arc<TrackInfo>, offset: u64) {
         self.flush();
         let fpks = match info.params {
             Params::Video { fpks, .. } => fpks,
@@ -222,7 +263,7 @@ impl Receiver {
             self.reorder = Reorder::new(Depth::of(&info), nominal);
         }
         self.track = Some(info.clone());
-        self.out.push_back(Received::Media(Media::Track(info)));
+        self.out.push_back(Received::Media { media: Media::Track(info), offset });
     }
 
     /// Describes the track right away where the session description tells all.
@@ -234,7 +275,7 @@ impl Receiver {
         };
         if known {
             let info = self.info(self.format.codec, None);
-            self.announce(info);
+            self.announce(info, 0);
         }
     }
 
@@ -286,7 +327,8 @@ impl Receiver {
 
 fn packet(track: TrackId, f: Frame, dts: Timestamp) -> Received {
     let (cts, duration, key, data) = (f.pts - dts, f.duration, f.key, f.data);
-    Received::Media(Media::Packet(media::Packet { track, dts, cts, duration, key, data }))
+    let media = Media::Packet(media::Packet { track, dts, cts, duration, key, data });
+    Received::Media { media, offset: f.offset }
 }
 
 fn depacketizer(f: &Format) -> Result<Box<dyn Depacketize>, CodecError> {
@@ -303,6 +345,7 @@ fn depacketizer(f: &Format) -> Result<Box<dyn Depacketize>, CodecError> {
         }
         Payload::MpegAudio => Box::new(Frames::new(Framing::Mpeg, f.clock)),
         Payload::Ac3 => Box::new(Frames::new(Framing::Ac3, f.clock)),
+        Payload::Eac3 => Box::new(Frames::new(Framing::Eac3, f.clock)),
         Payload::Whole => Box::new(Whole),
         Payload::Vp8 => Box::new(Vpx::new(vpx::Coding::Vp8)),
         Payload::Vp9 => Box::new(Vpx::new(vpx::Coding::Vp9)),

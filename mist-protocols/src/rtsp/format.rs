@@ -23,13 +23,14 @@ pub fn rtp_format(f: &sdp::Format, fpks: u32) -> Result<rtp::Format, CodecError>
         Codec::Aac if f.is(&["MP4A-LATM"]) => Payload::Latm { in_band: f.number("cpresent") != Some(0) },
         Codec::Aac => Payload::Mpeg4(au_headers(f)?),
         Codec::Mp3 => Payload::MpegAudio,
-        Codec::Ac3 | Codec::Eac3 => Payload::Ac3,
+        Codec::Ac3 => Payload::Ac3,
+        Codec::Eac3 => Payload::Eac3,
         Codec::Vp8 => Payload::Vp8,
         Codec::Vp9 => Payload::Vp9,
         _ => Payload::Whole,
     };
     let latm = match payload {
-        Payload::Latm { .. } => f.parameter("config").map(sdp::hex).transpose()?.map(Into::into),
+        Payload::Latm { .. } => f.config().map(sdp::hex).transpose()?.map(Into::into),
         _ => None,
     };
     let params = match codec.kind() {

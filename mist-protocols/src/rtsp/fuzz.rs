@@ -24,6 +24,7 @@ const SECTIONS: &[&str] = &[
     "L16/44100/2",
     "VP8/90000",
     "VP9/90000",
+    "EAC3/48000",
 ];
 
 /// The first byte says into how long pieces the rest is cut, the second one of which format packets are that nothing describes.
@@ -95,8 +96,8 @@ fn receive<'a>(f: rtp::Format, window: usize, packets: impl Iterator<Item = (boo
             polls += 1;
             assert!(polls < 1000 + given, "no end of media");
             match found {
-                Received::Media(Media::Track(_)) => described = true,
-                Received::Media(Media::Packet(p)) => {
+                Received::Media { media: Media::Track(_), .. } => described = true,
+                Received::Media { media: Media::Packet(p), .. } => {
                     assert!(described, "a packet before its track");
                     assert!(!p.data.is_empty() && p.data.len() <= rtp::limits::UNIT);
                     taken += p.data.len();

@@ -106,6 +106,11 @@ impl Format {
         self.parameters.iter().find(|p| p.0.eq_ignore_ascii_case(name)).map(|p| p.1.as_str())
     }
 
+    /// The configuration of AAC in hexadecimal digits; some put it in quotes.
+    pub fn config(&self) -> Option<&str> {
+        self.parameter("config").map(|c| c.trim_matches('"'))
+    }
+
     /// A parameter that is a number.
     pub fn number(&self, name: &str) -> Option<u32> {
         self.parameter(name)?.parse().ok()
@@ -168,13 +173,13 @@ impl Format {
                 }
                 Ok(Hvcc::from_nals(sets.iter().map(|s| &s[..]))?.build())
             }
-            Some(Codec::Aac) if self.is(&["MP4A-LATM"]) => match self.parameter("config") {
+            Some(Codec::Aac) if self.is(&["MP4A-LATM"]) => match self.config() {
                 Some(c) => Ok(Latm::configured(&hex(c)?)?.init().cloned().unwrap_or_default()),
                 None => Ok(Bytes::new()),
             },
-            Some(Codec::Aac) => match self.parameter("config").filter(|c| !c.is_empty()) {
+            Some(Codec::Aac) => match self.config().filter(|c| !c.is_empty()) {
                 Some(c) => {
-                    let config = hex(c.trim_matches('"'))?;
+                    let config = hex(c)?;
                     Asc::parse(&config)?;
                     Ok(config.into())
                 }
@@ -228,6 +233,8 @@ mod tests {
         assert_eq!((f.number("SizeLength"), f.channels, f.clock), (Some(13), 2, 48_000));
         let f = format("MP4A-LATM/44100/2", "cpresent=0;config=400024203fc0");
         assert_eq!(f.init().unwrap()[..2], [0x12, 0x10]);
+        let quoted = format("MP4A-LATM/44100/2", "cpresent=0;config=\"400024203fc0\"");
+        assert_eq!((quoted.init(), quoted.config()), (f.init(), f.config()));
         let f = format("opus/48000/2", "sprop-stereo=0");
         assert_eq!(f.init().unwrap()[9], 1);
         assert!(format("opus/48000/2", "").init().unwrap().is_empty());
