@@ -268,28 +268,35 @@ fn counted(given: &Given<'_>, info: &TrackInfo, mut packets: Vec<Packet>) -> Vec
     let first = given.first();
     let near = (first - Timestamp::ZERO).abs() < Duration::from_secs(1);
     let base = if near { Timestamp::ZERO } else { first };
-    let mut next: Option<Timestamp> = None;
+    // In whole samples, as the muxer counts: what is on the edge of being late is so for both.
+    let rate = match info.codec {
+        Codec::Theora => 25,
+        Codec::Opus => opus::RATE,
+        _ => info.rate(),
+    };
+    let units = |d: Duration| d.to_rate(rate);
+    let mut next: Option<i64> = None;
     let mut block = 0;
     for p in &mut packets {
-        let at = Timestamp::ZERO + (p.pts() - base);
-        let lasts = match info.codec {
+        let at = units(p.pts() - base);
+        let lasts = units(match info.codec {
             Codec::Theora => Duration::from_rate(1, 25),
             Codec::Vorbis => vorbis(&mut block, &p.data),
             _ => packet_duration(info, &p.data).unwrap_or_default(),
-        };
-        let rounding = if info.codec == Codec::Theora { Duration::ZERO } else { Duration::from_millis(2) };
+        });
+        let rounding = if info.codec == Codec::Theora { 0 } else { units(Duration::from_millis(2)) };
         let start = match (next, info.codec) {
             (Some(next), _) if at <= next + rounding => next,
             (Some(_), _) => at,
             // What comes before 0 is cut by players, and can't be longer than they cut.
             (None, Codec::Opus) => {
                 let skip = OpusHead::parse(&info.init).map_or(0, |h| h.pre_skip);
-                at.max(Timestamp::from_rate(-i64::from(skip), opus::RATE))
+                at.max(-i64::from(skip))
             }
-            (None, Codec::Theora) => at.max(Timestamp::ZERO),
-            (None, _) => at.max(Timestamp::ZERO - lasts),
+            (None, Codec::Theora) => at.max(0),
+            (None, _) => at.max(-lasts),
         };
-        p.dts = start;
+        p.dts = Timestamp::from_rate(start, rate);
         p.cts = Duration::ZERO;
         next = Some(start + lasts);
     }
