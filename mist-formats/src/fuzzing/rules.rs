@@ -238,18 +238,10 @@ fn from_second(given: &Given<'_>, _: &TrackInfo, mut packets: Vec<Packet>) -> Ve
     packets
 }
 
-/// Ogg: what begins before 0 and has one page can't be told from what is cut at its end, and pictures of Theora are at
-/// most so far from their key frame as its headers say, here 63.
+/// Ogg: what begins before 0 and has one page can't be told from what is cut at its end.
 fn is_countable(info: &TrackInfo, packets: &[Packet]) -> bool {
-    let mut key = packets.first().map_or(Timestamp::ZERO, |p| p.dts);
-    let near = |p: &Packet| {
-        if p.key {
-            key = p.dts;
-        }
-        p.dts - key <= Duration::from_rate(63, 25)
-    };
     match info.codec {
-        Codec::Vorbis => true,
+        Codec::Vorbis | Codec::Theora => true,
         // Nor can the end of a page tell where a packet begins of which less is heard than there is.
         Codec::Opus => match packets {
             [.., a, b] if b.duration > Duration::ZERO => {
@@ -258,7 +250,6 @@ fn is_countable(info: &TrackInfo, packets: &[Packet]) -> bool {
             [one] => one.duration == Duration::ZERO,
             _ => true,
         },
-        Codec::Theora => packets.iter().all(near),
         _ => packets.first().is_none_or(|p| p.dts >= Timestamp::ZERO),
     }
 }
