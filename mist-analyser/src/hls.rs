@@ -190,7 +190,7 @@ fn node<W: Write>(
     detail: String,
 ) -> io::Result<()> {
     if analysis.wants_nodes() {
-        analysis.node(&Node { depth, offset: 0, len: len as u64, name, detail })?;
+        analysis.node(&Node { depth, offset: 0, len: len as u64, name, detail, values: Vec::new() })?;
     }
     Ok(())
 }

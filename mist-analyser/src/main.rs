@@ -199,7 +199,7 @@ fn container<W: Write>(
     progress.clear();
     match done {
         Ok(whole) => {
-            if let Some(d) = demuxer.declared_duration().or_else(|| checks.declared()).filter(|_| whole) {
+            if let Some(d) = demuxer.declared_duration().filter(|_| whole) {
                 analysis.declared(d)?;
             }
             Ok(None)

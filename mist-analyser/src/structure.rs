@@ -11,7 +11,7 @@ const MAX_UNITS: usize = 512;
 const DEPTH: u16 = 2;
 
 fn node(depth: u16, offset: u64, len: usize, name: &'static str, detail: String) -> Node {
-    Node { depth, offset, len: len as u64, name, detail }
+    Node { depth, offset, len: len as u64, name, detail, values: Vec::new() }
 }
 
 /// What a track's description holds. It has no place of its own: offsets count from its start.

@@ -56,7 +56,7 @@ impl Findings {
         detail: impl FnOnce() -> String,
     ) {
         if self.nodes {
-            self.show(Node { depth, offset, len, name, detail: detail() });
+            self.show(Node { depth, offset, len, name, detail: detail(), values: Vec::new() });
         }
     }
 

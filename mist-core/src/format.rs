@@ -123,6 +123,15 @@ pub struct Node {
     pub name: &'static str,
     /// Values, for people.
     pub detail: String,
+    /// Numbers that programs reckon with, by name; empty for most. A flag is there where it holds.
+    pub values: Vec<(&'static str, i64)>,
+}
+
+impl Node {
+    /// The number of this name, if there is one.
+    pub fn value(&self, name: &str) -> Option<i64> {
+        self.values.iter().find(|v| v.0 == name).map(|v| v.1)
+    }
 }
 
 /// What a demuxer's poll gives.

@@ -14,6 +14,12 @@ pub struct Queue {
     offset: u64,
 }
 
+/// What lies at `to` and behind it of a chunk that begins at `offset`; `None` where it has no byte at `to`.
+pub fn landing(to: u64, offset: u64, data: &Bytes) -> Option<Bytes> {
+    let skip = usize::try_from(to.checked_sub(offset)?).ok().filter(|skip| *skip < data.len())?;
+    Some(data.slice(skip..))
+}
+
 impl Queue {
     /// Empty, at stream offset 0.
     pub fn new() -> Self {
@@ -62,12 +68,9 @@ impl Queue {
     /// Takes a chunk that begins at `offset` after a jump to `to`: what was under way when the jump came, before `to`, is
     /// of no use. False, with nothing changed, while no byte from `to` on has come.
     pub fn land(&mut self, to: u64, offset: u64, data: &Bytes) -> bool {
-        let skip = usize::try_from(to.saturating_sub(offset)).unwrap_or(usize::MAX);
-        if offset > to || skip >= data.len() {
-            return false;
-        }
+        let Some(data) = landing(to, offset, data) else { return false };
         self.reset(to);
-        self.push(data.slice(skip..));
+        self.push(data);
         true
     }
 

@@ -7,7 +7,6 @@ mod wav;
 use crate::problem::{Problem, Sort};
 use mist_core::format::{ErrorKind, FormatError, Node};
 use mist_core::media::TrackId;
-use mist_core::time::Duration;
 use mist_formats::ts::check::{Checker, Fault, Finding};
 use mp4::Mp4;
 use std::io;
@@ -35,9 +34,6 @@ pub(crate) enum Checks {
 pub(crate) struct Mkv {
     cues: bool,
     clusters: u64,
-    /// Nanoseconds of a tick; 0 where the default holds.
-    scale: u64,
-    ticks: f64,
     /// Where the last track is described, and where those before are, with the names of their codecs.
     entry: u64,
     codecs: Vec<(u64, String)>,
@@ -67,10 +63,8 @@ impl Checks {
             Self::Mkv(m) => match n.name {
                 "Cues" => m.cues = true,
                 "Cluster" => m.clusters += 1,
-                "TimestampScale" => m.scale = n.detail.parse().unwrap_or(0),
                 "TrackEntry" => m.entry = n.offset,
                 "CodecID" if m.codecs.len() < MAX_NAMES => m.codecs.push((m.entry, n.detail.clone())),
-                "Duration" => m.ticks = n.detail.parse().unwrap_or(0.0),
                 _ => {}
             },
             Self::Mp4(m) => m.node(n),
@@ -87,19 +81,6 @@ impl Checks {
         };
         let fits = matches!(e.kind, ErrorKind::Unsupported(_));
         names.iter().find(|n| fits && n.0 == e.offset).map(|n| n.1.as_str())
-    }
-
-    /// How long the container says that all of it is.
-    pub(crate) fn declared(&self) -> Option<Duration> {
-        match self {
-            Self::Mkv(m) => {
-                let scale = if m.scale == 0 { 1_000_000 } else { m.scale };
-                let seconds = m.ticks * scale as f64 / 1e9;
-                (seconds > 0.0 && seconds < 1e9).then(|| Duration::from_millis((seconds * 1000.0) as i64))
-            }
-            Self::Mp4(m) => m.duration.filter(|_| !m.fragmented),
-            _ => None,
-        }
     }
 
     /// More of the source.

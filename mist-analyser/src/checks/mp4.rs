@@ -2,7 +2,6 @@
 
 use crate::problem::{Problem, Sort};
 use mist_core::format::Node;
-use mist_core::time::Duration;
 
 /// Problems that are kept of one file's boxes.
 const MAX_FOUND: usize = 100;
@@ -13,9 +12,6 @@ pub(crate) struct Mp4 {
     /// Media came before `moov`.
     media: bool,
     moov: bool,
-    /// There are fragments, which the movie's duration leaves out.
-    pub(super) fragmented: bool,
-    pub(super) duration: Option<Duration>,
     /// Some track's samples are said to be encrypted.
     encrypted: bool,
     enc_boxes: bool,
@@ -26,7 +22,7 @@ pub(crate) struct Mp4 {
     found: Vec<Problem>,
 }
 
-/// The sample table that is being read: numbers by where they stand.
+/// The sample table that is being read.
 #[derive(Debug, Default)]
 struct Tables {
     samples: Option<u64>,
@@ -40,9 +36,15 @@ struct Tables {
     keys: Option<(u64, u64)>,
 }
 
-/// The numbers in a text.
-fn numbers(text: &str) -> impl Iterator<Item = u64> + '_ {
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|w| w.parse().ok())
+/// A number of a box.
+fn number(n: &Node, name: &str) -> Option<u64> {
+    n.value(name).and_then(|v| u64::try_from(v).ok())
+}
+
+/// The type of a box.
+fn kind(n: &Node) -> String {
+    let unnamed = n.value("type").and_then(|t| u32::try_from(t).ok());
+    unnamed.map_or_else(|| n.name.to_owned(), |t| t.to_be_bytes().escape_ascii().to_string())
 }
 
 impl Mp4 {
@@ -58,8 +60,7 @@ impl Mp4 {
         }
         match self.descriptions {
             Some(depth) if n.depth == depth + 1 && self.entries.len() < super::MAX_NAMES => {
-                let kind = if n.name == "box" { &n.detail } else { n.name };
-                self.entries.push((n.offset, kind.to_owned()));
+                self.entries.push((n.offset, kind(n)));
             }
             Some(depth) if n.depth <= depth => self.descriptions = None,
             _ => {}
@@ -67,7 +68,6 @@ impl Mp4 {
         if n.name == "stsd" {
             self.descriptions = Some(n.depth);
         }
-        let mut v = numbers(&n.detail);
         match n.name {
             "mdat" => self.media = true,
             "moov" => {
@@ -76,31 +76,18 @@ impl Mp4 {
                 }
                 self.moov = true;
             }
-            "mvex" => self.fragmented = true,
-            "mvhd" => {
-                if let (Some(scale), Some(ticks)) = (v.next(), v.next())
-                    && scale > 0
-                    && ticks < u64::from(u32::MAX)
-                {
-                    let ms = ticks.saturating_mul(1000) / scale;
-                    self.duration = i64::try_from(ms).ok().filter(|d| *d > 0).map(Duration::from_millis);
-                }
-            }
             "elst" => {
-                if let Some(entries) = v.next().filter(|e| *e > 1) {
+                if let Some(entries) = number(n, "entries").filter(|e| *e > 1) {
                     let what = format!("an edit list of {entries} parts");
-                    drop(v);
                     self.say(Sort::EditList, n.offset, &what);
                 }
             }
             "encv" | "enca" => self.encrypted = true,
             "senc" if !self.encrypted && !std::mem::replace(&mut self.enc_boxes, true) => {
-                drop(v);
                 let what = "senc has initialisation vectors, but no track's samples are said to be encrypted";
                 self.say(Sort::EncryptionBoxes, n.offset, what);
             }
-            "data" | "mean" | "name" if n.detail.contains("size 0") => {
-                drop(v);
+            "data" | "mean" | "name" if n.value("size 0").is_some() => {
                 self.say(Sort::BadTag, n.offset, "a box of size 0 in the tags: it takes all that follows it");
             }
             "stbl" => self.tables = Some(Tables { ordered: true, ..Tables::default() }),
@@ -126,23 +113,19 @@ impl Mp4 {
 
 impl Tables {
     fn node(&mut self, n: &Node) {
-        let mut v = numbers(&n.detail);
-        let first = v.next();
+        let entries = number(n, "entries");
         match n.name {
-            "stsz" | "stz2" => self.samples = first,
-            "stts" => self.timed = v.next().map(|samples| (n.offset, samples)),
-            "stco" | "co64" => self.chunks = first.map(|chunks| (n.offset, chunks)),
+            "stsz" | "stz2" => self.samples = number(n, "samples"),
+            "stts" => self.timed = number(n, "samples").map(|samples| (n.offset, samples)),
+            "stco" | "co64" => self.chunks = entries.map(|chunks| (n.offset, chunks)),
             "stss" => {
-                self.keys = v.next().map(|last| (n.offset, last));
-                self.ordered &= !n.detail.contains("disordered");
+                self.keys = number(n, "last").map(|last| (n.offset, last));
+                self.ordered &= n.value("disordered").is_none();
             }
             "stsc" => {
-                let mut all = [0; 4];
-                for (to, v) in all.iter_mut().zip(v) {
-                    *to = v;
-                }
-                self.runs = first.filter(|n| *n > 0).map(|_| (n.offset, all));
-                self.ordered &= !n.detail.contains("disordered");
+                let all = ["first", "last", "before", "each"].map(|name| number(n, name).unwrap_or(0));
+                self.runs = entries.filter(|n| *n > 0).map(|_| (n.offset, all));
+                self.ordered &= n.value("disordered").is_none();
             }
             _ => {}
         }

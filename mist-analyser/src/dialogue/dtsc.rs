@@ -20,7 +20,6 @@ pub(super) struct Dtsc {
     index: u32,
     demuxer: Demuxer,
     commands: u64,
-    headers: u64,
     /// Bytes read.
     read: u64,
 }
@@ -28,8 +27,8 @@ pub(super) struct Dtsc {
 impl Dtsc {
     pub(super) fn new(index: u32) -> Self {
         let mut demuxer = Demuxer::new();
-        demuxer.want_nodes();
-        Self { index, demuxer, commands: 0, headers: 0, read: 0 }
+        demuxer.want_commands();
+        Self { index, demuxer, commands: 0, read: 0 }
     }
 
     pub(super) fn run<W: Write>(
@@ -39,16 +38,23 @@ impl Dtsc {
     ) -> io::Result<Result<(), String>> {
         let id = |t: TrackId| TrackId(self.index * GROUP + t.0 % GROUP);
         let mut ended = false;
+        if analysis.wants_nodes() {
+            self.demuxer.want_nodes();
+        }
         loop {
-            let found = match self.demuxer.poll() {
+            let found = self.demuxer.poll();
+            while let Some(c) = self.demuxer.next_command() {
+                self.commands += 1;
+                analysis.saw_other();
+                if c.is_refusal() {
+                    let what = format!("direction {}: {c}", self.index + 1);
+                    analysis.problem(Problem::new(Sort::DialogueRefused, &what).at(Some(c.offset)))?;
+                }
+            }
+            let found = match found {
                 Ok(found) => found,
                 // Whoever only asks or refuses sends no header.
-                Err(e)
-                    if e.kind == ErrorKind::Truncated
-                        && self.commands > 0
-                        && self.headers == 0
-                        && e.offset == self.read =>
-                {
+                Err(e) if e.kind == ErrorKind::Truncated && self.commands > 0 && e.offset == self.read => {
                     break;
                 }
                 Err(e) => {
@@ -80,19 +86,6 @@ impl Dtsc {
                         Err(e) => return Ok(Err(e.to_string())),
                     }
                     continue;
-                }
-                Demuxed::Node(n) => {
-                    if n.name == PacketKind::Command.name() {
-                        self.commands += 1;
-                        analysis.saw_other();
-                        if n.detail.starts_with("error") {
-                            let what = format!("direction {}: {}", self.index + 1, n.detail);
-                            let p = Problem::new(Sort::DialogueRefused, &what).at(Some(n.offset));
-                            analysis.problem(p)?;
-                        }
-                    }
-                    self.headers += u64::from(n.name == PacketKind::Header.name());
-                    Demuxed::Node(n)
                 }
                 Demuxed::Media(Media::Track(t)) => {
                     let mut t = (*t).clone();

@@ -55,7 +55,8 @@ fn node<W: Write>(
     detail: impl FnOnce() -> String,
 ) -> io::Result<()> {
     if analysis.wants_nodes() {
-        analysis.node(&Node { depth, offset, len: len as u64, name, detail: detail() })?;
+        let (len, values) = (len as u64, Vec::new());
+        analysis.node(&Node { depth, offset, len, name, detail: detail(), values })?;
     }
     Ok(())
 }

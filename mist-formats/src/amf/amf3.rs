@@ -220,10 +220,18 @@ impl Tables {
                 for _ in 0..n {
                     let key = self.value(scan, depth)?;
                     let value = self.value(scan, depth)?;
-                    match key {
-                        Value::String(k) => members.push((k, value)),
-                        key => members.push((key.to_json(), value)),
-                    }
+                    let key = match key {
+                        Value::String(k) => k,
+                        Value::Number(_) | Value::Integer(_) | Value::Boolean(_) | Value::Null => {
+                            key.to_json()
+                        }
+                        // As text each level of nesting would escape the one within: twice as long every time.
+                        _ => {
+                            return Err(scan
+                                .error(ErrorKind::Unsupported("dictionary key that is no text or number")));
+                        }
+                    };
+                    members.push((key, value));
                 }
                 Value::EcmaArray(Object { class: String::new(), members })
             }
@@ -520,6 +528,12 @@ mod tests {
         let mut bomb = bytes_of(&Value::String("y".repeat(1 << 20)));
         bomb.extend([STRING, 0].repeat(100));
         assert_eq!(read_all(&bomb).unwrap_err().kind, ErrorKind::Limit("bytes in one AMF message"));
+        // Dictionaries that are keys of dictionaries: two bytes of each level double the text of all within.
+        let nested = [DICTIONARY, 3, 0].repeat(40);
+        assert!(matches!(
+            read_all(&[&nested[..], &[NULL; 80]].concat()).unwrap_err().kind,
+            ErrorKind::Unsupported(_)
+        ));
         let cycle = [ARRAY, 3, 1, ARRAY, 0];
         assert!(matches!(read_all(&cycle).unwrap_err().kind, ErrorKind::Unsupported(_)));
     }

@@ -11,6 +11,7 @@ use mist_core::codec::nal;
 use mist_core::findings::Findings;
 use mist_core::format::{Demuxed, ErrorKind, FormatError, Want};
 use mist_core::media::{Packet, TrackId, TrackInfo};
+use mist_core::queue;
 use mist_core::time::{Duration, Timestamp};
 use std::sync::Arc;
 
@@ -378,11 +379,8 @@ impl mist_core::format::Demuxer for Demuxer {
         let mut data = data;
         if let State::Seek(to) = self.state {
             // Bytes that were under way when the seek came are of no use.
-            let skip = to.saturating_sub(offset);
-            if offset > to || skip >= data.len() as u64 {
-                return;
-            }
-            data.advance(usize::try_from(skip).unwrap_or(usize::MAX));
+            let Some(rest) = queue::landing(to, offset, &data) else { return };
+            data = rest;
             self.state = State::Run;
             self.at = to;
         } else if offset != self.at.saturating_add(self.buf.len() as u64) {

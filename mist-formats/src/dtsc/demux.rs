@@ -10,6 +10,8 @@ use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, Want};
 use mist_core::media::{Kind, Packet, TrackInfo};
 use mist_core::queue::Queue;
 use mist_core::time::{Duration, Timestamp};
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,23 +35,45 @@ struct Open {
     lengths: u8,
 }
 
-/// A command as tools show it: its name, what it says, and its other members.
-fn command(o: &Object) -> String {
-    let mut text = o.str("cmd").unwrap_or("").to_owned();
-    if let Some(m) = o.str("msg") {
-        text = format!("{text}: {m}");
+/// A command of a dialogue.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Where its packet begins.
+    pub offset: u64,
+    /// All that it says.
+    pub object: Object,
+}
+
+impl Command {
+    /// What is asked or answered; empty where it doesn't say.
+    pub fn name(&self) -> &str {
+        self.object.str("cmd").unwrap_or("")
     }
-    for (name, value) in o.iter() {
-        let name = String::from_utf8_lossy(name);
-        let shown = match value {
-            _ if ["cmd", "msg"].contains(&&*name) => continue,
-            Value::Blob(b) => format!("{:?}", String::from_utf8_lossy(b)),
-            Value::Int(i) => i.to_string(),
-            other => format!("{other:?}"),
-        };
-        text.push_str(&format!(", {name} {shown}"));
+
+    /// Whether something is refused.
+    pub fn is_refusal(&self) -> bool {
+        self.name() == "error"
     }
-    text
+}
+
+/// For people: its name, what it says, and its other members.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        if let Some(m) = self.object.str("msg") {
+            write!(f, ": {m}")?;
+        }
+        for (name, value) in self.object.iter() {
+            let name = String::from_utf8_lossy(name);
+            match value {
+                _ if ["cmd", "msg"].contains(&&*name) => {}
+                Value::Blob(b) => write!(f, ", {name} {:?}", String::from_utf8_lossy(b))?,
+                Value::Int(i) => write!(f, ", {name} {i}")?,
+                other => write!(f, ", {name} {other:?}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads DTSC files, streams and recorded dialogues.
@@ -74,6 +98,8 @@ pub struct Demuxer {
     tracks: Vec<Open>,
     /// Ids without track that were reported.
     unknown: Vec<u32>,
+    /// Those that weren't taken yet, where they are wanted.
+    commands: Option<VecDeque<Command>>,
     found: Findings,
 }
 
@@ -97,6 +123,7 @@ impl Demuxer {
             from_zero: false,
             tracks: Vec::new(),
             unknown: Vec::new(),
+            commands: None,
             found: Findings::new(ID),
         }
     }
@@ -111,6 +138,26 @@ impl Demuxer {
     /// The last header.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// From now on commands are kept until [`Self::next_command`] takes them, up to [`limits::COMMANDS`].
+    pub fn want_commands(&mut self) {
+        self.commands.get_or_insert_default();
+    }
+
+    /// The next command that lies before what was polled last.
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.as_mut()?.pop_front()
+    }
+
+    fn command(&mut self, head: PacketHead, offset: u64, object: Object) {
+        let command = Command { offset, object };
+        self.node(head, offset, || command.to_string());
+        match &mut self.commands {
+            Some(all) if all.len() < limits::COMMANDS => all.push_back(command),
+            Some(_) => self.problem(offset, head.kind.name(), ErrorKind::Limit("commands that wait")),
+            None => {}
+        }
     }
 
     fn problem(&mut self, offset: u64, path: &'static str, kind: ErrorKind) {
@@ -201,7 +248,7 @@ impl Demuxer {
             }
             PacketKind::Command => {
                 match Object::parse(body) {
-                    Ok(o) => self.node(head, offset, || command(&o)),
+                    Ok(o) => self.command(head, offset, o),
                     Err(e) => self.bad_value(head, offset, e),
                 }
                 true
@@ -373,13 +420,11 @@ impl mist_core::format::Demuxer for Demuxer {
             return;
         }
         if let State::Seek(to) = self.state {
-            // A driver may give more than was asked for, but has to begin there.
-            if offset != to {
-                return;
+            if self.queue.land(to, offset, &data) {
+                self.state = State::Packet;
+                self.ended = false;
             }
-            self.queue.reset(offset);
-            self.state = State::Packet;
-            self.ended = false;
+            return;
         }
         self.queue.push(data);
     }
@@ -610,6 +655,64 @@ mod tests {
             }
         }
         assert_eq!((tracks, problems), (vec![(1, Codec::Vp8), (2, Codec::Aac)], 2));
+    }
+
+    #[test]
+    fn commands_wait_for_whoever_wants_them() {
+        let refusal = Object::new().with("cmd", "error").with("msg", "no").with("code", 4);
+        let one = packet(PacketKind::Command, &refusal);
+        let all = Bytes::from([header(&[], 1), one.repeat(limits::COMMANDS + 1), media(1, 7)].concat());
+        for wanted in [true, false] {
+            let mut d = Demuxer::new();
+            if wanted {
+                d.want_commands();
+            }
+            d.push(0, all.clone());
+            d.end();
+            let mut problems = Vec::new();
+            loop {
+                match d.poll().unwrap() {
+                    Demuxed::Problem(e) => problems.push(e.kind),
+                    Demuxed::End => break,
+                    _ => {}
+                }
+            }
+            let taken: Vec<_> = std::iter::from_fn(|| d.next_command()).collect();
+            assert!(
+                taken.iter().all(|c| c.is_refusal() && c.to_string() == "error: no, code 4"),
+                "{taken:?}"
+            );
+            let limit = ErrorKind::Limit("commands that wait");
+            assert_eq!(
+                (taken.len(), problems),
+                if wanted { (limits::COMMANDS, vec![limit]) } else { (0, vec![]) }
+            );
+        }
+    }
+
+    #[test]
+    fn a_push_may_begin_before_what_was_asked_for() {
+        let front = header(&[("moreheader", 1)], 0).len();
+        let more = (front + media(1, 10).len()) as i64;
+        let file = [header(&[("moreheader", more)], 0), media(1, 10), header(&[], 1)].concat();
+        let mut d = Demuxer::new();
+        d.push(0, Bytes::copy_from_slice(&file[..front]));
+        let (mut times, mut jumps) = (Vec::new(), 0);
+        loop {
+            match d.poll().unwrap() {
+                Demuxed::Need(Want::At { offset, .. }) => {
+                    jumps += 1;
+                    let from = offset as usize - 5;
+                    d.push(offset - 5, Bytes::copy_from_slice(&file[from..from + 3]));
+                    d.push(offset - 5, Bytes::copy_from_slice(&file[from..]));
+                }
+                Demuxed::Need(Want::Next) => d.end(),
+                Demuxed::Media(Media::Packet(p)) => times.push(p.dts.as_millis()),
+                Demuxed::End => break,
+                _ => {}
+            }
+        }
+        assert_eq!((times, jumps), (vec![10], 2));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! format, saves reading that file again: [`dtsh`].
 //!
 //! [`Demuxer`] and [`Muxer`] read and write files and streams; a protocol uses [`value`], [`packet`] and
-//! [`head`] directly. Packets of commands, as recorded dialogues have them, are passed over. Left out: encrypted
+//! [`head`] directly. Packets of commands, as recorded dialogues have them, are passed over or handed out beside the media. Left out: encrypted
 //! payload (`ivecs`), and codecs that mist doesn't know: such tracks are reported and skipped.
 
 use mist_core::codec::Codec;
@@ -21,7 +21,7 @@ mod demux;
 mod mux;
 mod tables;
 
-pub use demux::Demuxer;
+pub use demux::{Command, Demuxer};
 pub use head::{Header, HeaderProblem, Source, Track};
 pub use mux::Muxer;
 pub use packet::{MediaPacket, PacketHead, PacketKind};
@@ -86,6 +86,8 @@ pub mod limits {
     pub const HEADER: usize = 128 << 20;
     /// Bytes of a command.
     pub const COMMAND: usize = 1 << 20;
+    /// Commands that wait for whoever wants them.
+    pub const COMMANDS: usize = 1024;
     /// Tracks of a header.
     pub const TRACKS: usize = 256;
     /// Bytes of a track's init data.

@@ -238,18 +238,10 @@ fn from_second(given: &Given<'_>, _: &TrackInfo, mut packets: Vec<Packet>) -> Ve
     packets
 }
 
-/// Ogg: what begins before 0 and has one page can't be told from what is cut at its end, and pictures of Theora are at
-/// most so far from their key frame as its headers say, here 63.
+/// Ogg: what begins before 0 and has one page can't be told from what is cut at its end.
 fn is_countable(info: &TrackInfo, packets: &[Packet]) -> bool {
-    let mut key = packets.first().map_or(Timestamp::ZERO, |p| p.dts);
-    let near = |p: &Packet| {
-        if p.key {
-            key = p.dts;
-        }
-        p.dts - key <= Duration::from_rate(63, 25)
-    };
     match info.codec {
-        Codec::Vorbis => true,
+        Codec::Vorbis | Codec::Theora => true,
         // Nor can the end of a page tell where a packet begins of which less is heard than there is.
         Codec::Opus => match packets {
             [.., a, b] if b.duration > Duration::ZERO => {
@@ -258,7 +250,6 @@ fn is_countable(info: &TrackInfo, packets: &[Packet]) -> bool {
             [one] => one.duration == Duration::ZERO,
             _ => true,
         },
-        Codec::Theora => packets.iter().all(near),
         _ => packets.first().is_none_or(|p| p.dts >= Timestamp::ZERO),
     }
 }
@@ -268,28 +259,35 @@ fn counted(given: &Given<'_>, info: &TrackInfo, mut packets: Vec<Packet>) -> Vec
     let first = given.first();
     let near = (first - Timestamp::ZERO).abs() < Duration::from_secs(1);
     let base = if near { Timestamp::ZERO } else { first };
-    let mut next: Option<Timestamp> = None;
+    // In whole samples, as the muxer counts: what is on the edge of being late is so for both.
+    let rate = match info.codec {
+        Codec::Theora => 25,
+        Codec::Opus => opus::RATE,
+        _ => info.rate(),
+    };
+    let units = |d: Duration| d.to_rate(rate);
+    let mut next: Option<i64> = None;
     let mut block = 0;
     for p in &mut packets {
-        let at = Timestamp::ZERO + (p.pts() - base);
-        let lasts = match info.codec {
+        let at = units(p.pts() - base);
+        let lasts = units(match info.codec {
             Codec::Theora => Duration::from_rate(1, 25),
             Codec::Vorbis => vorbis(&mut block, &p.data),
             _ => packet_duration(info, &p.data).unwrap_or_default(),
-        };
-        let rounding = if info.codec == Codec::Theora { Duration::ZERO } else { Duration::from_millis(2) };
+        });
+        let rounding = if info.codec == Codec::Theora { 0 } else { units(Duration::from_millis(2)) };
         let start = match (next, info.codec) {
             (Some(next), _) if at <= next + rounding => next,
             (Some(_), _) => at,
             // What comes before 0 is cut by players, and can't be longer than they cut.
             (None, Codec::Opus) => {
                 let skip = OpusHead::parse(&info.init).map_or(0, |h| h.pre_skip);
-                at.max(Timestamp::from_rate(-i64::from(skip), opus::RATE))
+                at.max(-i64::from(skip))
             }
-            (None, Codec::Theora) => at.max(Timestamp::ZERO),
-            (None, _) => at.max(Timestamp::ZERO - lasts),
+            (None, Codec::Theora) => at.max(0),
+            (None, _) => at.max(-lasts),
         };
-        p.dts = start;
+        p.dts = Timestamp::from_rate(start, rate);
         p.cts = Duration::ZERO;
         next = Some(start + lasts);
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mist_core::findings::Findings;
 use mist_core::format::{Demuxed, ErrorKind, FormatError, Want};
 use mist_core::queue::Queue;
-use mist_core::time::Timestamp;
+use mist_core::time::{Duration, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -62,6 +62,8 @@ pub struct Demuxer {
     pub(super) first_cluster: Option<u64>,
     /// Nanoseconds of a tick.
     pub(super) scale: u64,
+    /// How long all of it is said to be, in ticks; 0 where nothing is said.
+    ticks: f64,
     pub(super) tracks: Vec<Track>,
     /// Numbers of tracks that are known and not read.
     pub(super) left_out: Vec<u64>,
@@ -130,6 +132,7 @@ impl Demuxer {
             cluster: None,
             first_cluster: None,
             scale: SCALE,
+            ticks: 0.0,
             tracks: Vec::new(),
             left_out: Vec::new(),
             reference: None,
@@ -328,6 +331,7 @@ impl Demuxer {
         self.segment = Some(Segment { start, end });
         self.last_segment = self.segment;
         self.scale = SCALE;
+        self.ticks = 0.0;
         self.seek_head = SeekHead::default();
         self.cues.clear();
         self.seen.clear();
@@ -396,6 +400,8 @@ impl Demuxer {
                 let scale =
                     children(&data).flatten().find(|c| c.id == ids::TIMESTAMP_SCALE).map(|c| c.uint());
                 self.scale = scale.filter(|s| *s > 0).unwrap_or(SCALE);
+                let ticks = children(&data).flatten().find(|c| c.id == ids::DURATION).map(|c| c.float());
+                self.ticks = ticks.unwrap_or(0.0);
                 if scale == Some(0) {
                     self.problem(at, path(h.id), ErrorKind::Malformed("TimestampScale of 0"));
                 }
@@ -516,6 +522,11 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn seek(&mut self, to: Timestamp) -> Result<Timestamp, FormatError> {
         self.seek_to(to)
+    }
+
+    fn declared_duration(&self) -> Option<Duration> {
+        let seconds = self.ticks * self.scale as f64 / f64::from(NANO);
+        (seconds > 0.0 && seconds < 1e9).then(|| Duration::from_millis((seconds * 1000.0) as i64))
     }
 
     fn packet_offset(&self) -> Option<u64> {

@@ -13,7 +13,8 @@ const SHOWN: usize = 120;
 pub(super) fn tree(c: &Child<'_>, at: u64, depth: u16, out: &mut impl FnMut(Node)) {
     let known = element(c.id);
     let detail = detail(c, known.map_or(Kind::Binary, |e| e.kind));
-    out(Node { depth, offset: at, len: (c.head + c.data.len()) as u64, name: name(c.id), detail });
+    let len = (c.head + c.data.len()) as u64;
+    out(Node { depth, offset: at, len, name: name(c.id), detail, values: Vec::new() });
     if depth < limits::DEPTH && known.is_some_and(|e| e.kind == Kind::Master) {
         let base = at + c.head as u64;
         for inner in children(c.data).flatten() {

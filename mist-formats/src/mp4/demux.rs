@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mist_core::findings::Findings;
 use mist_core::format::{Demuxed, ErrorKind, FormatError, Index, Want};
 use mist_core::media::{Kind, TrackId};
-use mist_core::time::Timestamp;
+use mist_core::time::{Duration, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -84,6 +84,8 @@ pub struct Demuxer {
 struct Loaded {
     defaults: Vec<Trex>,
     fragmented: bool,
+    /// How long all of it is said to be.
+    duration: Option<Duration>,
     /// Offset of the byte behind it.
     end: u64,
 }
@@ -298,10 +300,11 @@ impl Demuxer {
         }
         old.sort_by_key(|t| t.id);
         old.into_iter().for_each(|t| self.found.gone(t.id));
-        self.moov = Some(Loaded { defaults: moov.defaults, fragmented: moov.fragmented, end });
+        let boxes::moov::Moov { defaults, fragmented, duration, .. } = moov;
+        self.moov = Some(Loaded { defaults, fragmented, duration, end });
         self.waiting = self.tracks.iter().any(|t| t.len() > 0);
         // Fragments are looked for behind the media that comes first, without going back to it.
-        if self.waiting && (self.media_first || !moov.fragmented) {
+        if self.waiting && (self.media_first || !fragmented) {
             return Ok(self.samples());
         }
         Ok(Step::Again)
@@ -546,6 +549,11 @@ impl mist_core::format::Demuxer for Demuxer {
 
     fn packet_offset(&self) -> Option<u64> {
         self.found.packet_offset()
+    }
+
+    fn declared_duration(&self) -> Option<Duration> {
+        // That of the movie leaves out what is in fragments.
+        self.moov.as_ref().filter(|m| !m.fragmented)?.duration
     }
 
     fn index(&self) -> Option<Index> {

@@ -9,6 +9,7 @@ use mist_core::codec;
 use mist_core::findings::Findings;
 use mist_core::format::{Demuxed, ErrorKind, FormatError, Want};
 use mist_core::media::{Kind, Lang, Packet, TrackId, TrackInfo};
+use mist_core::queue;
 use mist_core::time::{Duration, Timestamp};
 use std::sync::Arc;
 
@@ -366,12 +367,9 @@ impl mist_core::format::Demuxer for Demuxer {
         match self.at {
             Some(at) => {
                 // Bytes that were under way when the jump came are of no use.
-                if offset > at || end <= at {
-                    return;
-                }
-                let skip = usize::try_from(at - offset).unwrap_or(usize::MAX);
+                let Some(data) = queue::landing(at, offset, &data) else { return };
                 self.at = None;
-                self.reader.push(data.slice(skip.min(data.len())..));
+                self.reader.push(data);
             }
             None if offset == self.reader.end_offset() => self.reader.push(data),
             // The source went somewhere else on its own.

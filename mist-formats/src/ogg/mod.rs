@@ -16,7 +16,7 @@
 //! [`Muxer`] writes one link, and a new one when a track changes. Times begin at 0 unless the first packet's is within
 //! a second of that. Sound is counted in samples from packet to packet: stamps that were rounded to milliseconds on the
 //! way don't show, and what comes earlier than the packet before ends follows that. Pictures of Theora that are further
-//! from their key frame than its headers allow get the time of the last one that isn't. Sound of FLAC and Speex that
+//! from their key frame than its headers can say keep their time and count from a nearer picture. Sound of FLAC and Speex that
 //! begins before 0 is told from sound that is cut at its end only if it has more than one page.
 //!
 //! Left out: Skeleton's index, other codecs (Dirac, Kate, CMML, PCM, Daala), writing VP8 and Skeleton.

@@ -116,7 +116,7 @@ impl Core {
             put("PTS", h.pts);
             put("DTS", h.dts);
         }
-        self.found.show(Node { depth: 0, offset, len: LEN as u64, name, detail });
+        self.found.show(Node { depth: 0, offset, len: LEN as u64, name, detail, values: Vec::new() });
     }
 
     #[inline]

@@ -3,6 +3,7 @@
 use super::{Log, Part};
 use crate::mp4::limits;
 use mist_core::format::ErrorKind;
+use mist_core::time::Duration;
 
 pub(in super::super) mod mvex;
 pub(in super::super) mod mvhd;
@@ -20,12 +21,14 @@ pub(in super::super) struct Moov {
     pub(in super::super) defaults: Vec<Trex>,
     /// Fragments may follow.
     pub(in super::super) fragmented: bool,
+    /// How long it is, where its header says so.
+    pub(in super::super) duration: Option<Duration>,
 }
 
 /// Reads it. What is wrong with a track costs that track.
 pub(in super::super) fn read(part: &Part, log: &mut Log) -> Moov {
-    let mut moov = Moov { tracks: Vec::new(), defaults: Vec::new(), fragmented: false };
-    let scale = part.find(0, b"mvhd").and_then(|p| mvhd::timescale(&p)).unwrap_or(0);
+    let (scale, duration) = part.find(0, b"mvhd").and_then(|p| mvhd::read(&p)).unwrap_or((0, None));
+    let mut moov = Moov { tracks: Vec::new(), defaults: Vec::new(), fragmented: false, duration };
     if scale == 0 {
         log.add(part.error("moov/mvhd", ErrorKind::Malformed("no timescale")));
     }
