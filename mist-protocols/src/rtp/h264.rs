@@ -1,8 +1,6 @@
 //! H.264 (RFC 6184): single NAL units, STAP-A and FU-A.
 
-use super::units::{Coding, Units, aggregated};
-use super::{Depacketize, Out};
-use bytes::Bytes;
+use super::units::{AccessUnits, Coding, Units, aggregated};
 use mist_core::codec::{CodecError, nal};
 
 /// Types of payloads beside NAL units (RFC 6184 table 1).
@@ -11,64 +9,22 @@ mod kind {
     pub(super) const FU_A: u8 = 28;
 }
 
-#[derive(Debug)]
-pub(super) struct H264 {
-    units: Units,
+pub(super) fn depacketizer() -> AccessUnits {
+    AccessUnits::new(Coding::H264, payload)
 }
 
-impl H264 {
-    pub(super) fn new() -> Self {
-        Self { units: Units::new(Coding::H264) }
-    }
-
-    fn payload(&mut self, payload: &[u8]) -> Result<(), CodecError> {
-        match payload {
-            [] => Ok(()),
-            // Against the RFC, some cameras send start codes.
-            _ if nal::starts_with_code(payload) => nal::annex_b(payload).try_for_each(|u| self.units.unit(u)),
-            [head, rest @ ..] => match head & 0x1f {
-                1..=23 => self.units.unit(payload),
-                kind::STAP_A => aggregated(rest, |u| self.units.unit(u)),
-                kind::FU_A => match rest {
-                    [fu, data @ ..] if fu & 0x80 != 0 => {
-                        self.units.first(&[head & 0xe0 | fu & 0x1f], data)?;
-                        if fu & 0x40 != 0 {
-                            self.units.close_single();
-                        }
-                        Ok(())
-                    }
-                    [fu, data @ ..] => self.units.next(data, fu & 0x40 != 0),
-                    [] => Err(CodecError::truncated("FU header")),
-                },
-                25..=29 => Err(CodecError::unsupported("interleaved mode of H.264 in RTP")),
-                _ => Err(CodecError::malformed("type of NAL unit in RTP")),
-            },
-        }
-    }
-}
-
-impl Depacketize for H264 {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        marker: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
-        self.units.begin(time, lost, out);
-        let done = self.payload(payload);
-        if done.is_err() {
-            self.units.spoil();
-        }
-        if marker {
-            self.units.finish(out);
-        }
-        done
-    }
-
-    fn end(&mut self, out: &mut Out) {
-        self.units.finish(out);
+fn payload(units: &mut Units, payload: &[u8]) -> Result<(), CodecError> {
+    match payload {
+        [] => Ok(()),
+        // Against the RFC, some cameras send start codes.
+        _ if nal::starts_with_code(payload) => nal::annex_b(payload).try_for_each(|u| units.unit(u)),
+        [head, rest @ ..] => match head & 0x1f {
+            1..=23 => units.unit(payload),
+            kind::STAP_A => aggregated(rest, |u| units.unit(u)),
+            kind::FU_A => units.fragment(rest, |fu| [head & 0xe0 | fu & 0x1f]),
+            25..=29 => Err(CodecError::unsupported("interleaved mode of H.264 in RTP")),
+            _ => Err(CodecError::malformed("type of NAL unit in RTP")),
+        },
     }
 }
 
@@ -83,7 +39,7 @@ mod tests {
     const SPS: &[u8] = &[0x67, 9];
 
     fn run() -> Run {
-        Run::new(H264::new())
+        Run::new(depacketizer())
     }
 
     fn lengths(units: &[&[u8]]) -> Vec<u8> {

@@ -1,8 +1,6 @@
 //! HEVC (RFC 7798): single NAL units, aggregation packets and fragmentation units.
 
-use super::units::{Coding, Units, aggregated};
-use super::{Depacketize, Out};
-use bytes::Bytes;
+use super::units::{AccessUnits, Coding, Units, aggregated};
 use mist_core::codec::{CodecError, nal};
 
 /// Types of payloads beside NAL units (RFC 7798 §4.4).
@@ -12,64 +10,22 @@ mod kind {
     pub(super) const PACI: u8 = 50;
 }
 
-#[derive(Debug)]
-pub(super) struct Hevc {
-    units: Units,
+pub(super) fn depacketizer() -> AccessUnits {
+    AccessUnits::new(Coding::Hevc, payload)
 }
 
-impl Hevc {
-    pub(super) fn new() -> Self {
-        Self { units: Units::new(Coding::Hevc) }
-    }
-
-    fn payload(&mut self, payload: &[u8]) -> Result<(), CodecError> {
-        match payload {
-            [] => Ok(()),
-            _ if nal::starts_with_code(payload) => nal::annex_b(payload).try_for_each(|u| self.units.unit(u)),
-            [a, b, rest @ ..] => match a >> 1 & 0x3f {
-                kind::AP => aggregated(rest, |u| self.units.unit(u)),
-                kind::FU => match rest {
-                    [fu, data @ ..] if fu & 0x80 != 0 => {
-                        self.units.first(&[a & 0x81 | (fu & 0x3f) << 1, *b], data)?;
-                        if fu & 0x40 != 0 {
-                            self.units.close_single();
-                        }
-                        Ok(())
-                    }
-                    [fu, data @ ..] => self.units.next(data, fu & 0x40 != 0),
-                    [] => Err(CodecError::truncated("FU header")),
-                },
-                kind::PACI => Err(CodecError::unsupported("PACI packet of HEVC in RTP")),
-                k if k > kind::PACI => Err(CodecError::malformed("type of NAL unit in RTP")),
-                _ => self.units.unit(payload),
-            },
-            [_] => Err(CodecError::truncated("NAL unit header")),
-        }
-    }
-}
-
-impl Depacketize for Hevc {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        marker: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
-        self.units.begin(time, lost, out);
-        let done = self.payload(payload);
-        if done.is_err() {
-            self.units.spoil();
-        }
-        if marker {
-            self.units.finish(out);
-        }
-        done
-    }
-
-    fn end(&mut self, out: &mut Out) {
-        self.units.finish(out);
+fn payload(units: &mut Units, payload: &[u8]) -> Result<(), CodecError> {
+    match payload {
+        [] => Ok(()),
+        _ if nal::starts_with_code(payload) => nal::annex_b(payload).try_for_each(|u| units.unit(u)),
+        [a, b, rest @ ..] => match a >> 1 & 0x3f {
+            kind::AP => aggregated(rest, |u| units.unit(u)),
+            kind::FU => units.fragment(rest, |fu| [a & 0x81 | (fu & 0x3f) << 1, *b]),
+            kind::PACI => Err(CodecError::unsupported("PACI packet of HEVC in RTP")),
+            k if k > kind::PACI => Err(CodecError::malformed("type of NAL unit in RTP")),
+            _ => units.unit(payload),
+        },
+        [_] => Err(CodecError::truncated("NAL unit header")),
     }
 }
 
@@ -80,7 +36,7 @@ mod tests {
 
     #[test]
     fn units_alone_aggregated_and_in_fragments() {
-        let mut r = Run::new(Hevc::new());
+        let mut r = Run::new(depacketizer());
         // VPS and AUD aggregated, an IDR picture in fragments.
         r.push(&[0x60, 1, 0, 3, 0x40, 1, 7, 0, 3, 0x46, 1, 0x50], false, 1).unwrap();
         r.push(&[0x62, 1, 0x93, 0x80, 1], false, 1).unwrap();

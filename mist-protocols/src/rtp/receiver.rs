@@ -1,8 +1,6 @@
 //! One track: from packets to media.
 
 use super::frames::{Frames, Framing};
-use super::h264::H264;
-use super::hevc::Hevc;
 use super::mpeg4::{LatmElements, Mpeg4};
 use super::order::{Order, Ordered};
 use super::packet::Packet;
@@ -333,8 +331,8 @@ fn packet(track: TrackId, f: Frame, dts: Timestamp) -> Received {
 
 fn depacketizer(f: &Format) -> Result<Box<dyn Depacketize>, CodecError> {
     Ok(match f.payload {
-        Payload::H264 => Box::new(H264::new()),
-        Payload::Hevc => Box::new(Hevc::new()),
+        Payload::H264 => Box::new(super::h264::depacketizer()),
+        Payload::Hevc => Box::new(super::hevc::depacketizer()),
         Payload::Mpeg4(headers) => {
             let duration = Asc::parse(&f.init).map_or(1024, |a| a.frame_duration().to_rate(f.clock));
             Box::new(Mpeg4::new(headers, duration))

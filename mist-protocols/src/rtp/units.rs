@@ -4,8 +4,8 @@
 //! end: some cameras send parameter sets with a marker or a timestamp of their own, and they belong to the picture that follows.
 //! A hole inside drops the access unit.
 
-use super::{Out, limits};
-use bytes::{BufMut, BytesMut};
+use super::{Depacketize, Out, limits};
+use bytes::{BufMut, Bytes, BytesMut};
 use mist_core::codec::{CodecError, h264, hevc};
 
 /// How NAL units are read.
@@ -53,6 +53,45 @@ pub(super) struct Units {
     hole: bool,
     /// Where the length of a unit stands whose fragments are coming.
     fragment: Option<usize>,
+}
+
+/// Takes access units out of payloads, of which each coding has its own kinds.
+#[derive(Debug)]
+pub(super) struct AccessUnits {
+    units: Units,
+    payload: fn(&mut Units, &[u8]) -> Result<(), CodecError>,
+}
+
+impl AccessUnits {
+    /// `payload` takes the NAL units out of one payload.
+    pub(super) fn new(coding: Coding, payload: fn(&mut Units, &[u8]) -> Result<(), CodecError>) -> Self {
+        Self { units: Units::new(coding), payload }
+    }
+}
+
+impl Depacketize for AccessUnits {
+    fn push(
+        &mut self,
+        payload: &Bytes,
+        marker: bool,
+        time: i64,
+        lost: bool,
+        out: &mut Out,
+    ) -> Result<(), CodecError> {
+        self.units.begin(time, lost, out);
+        let done = (self.payload)(&mut self.units, payload);
+        if done.is_err() {
+            self.units.spoil();
+        }
+        if marker {
+            self.units.finish(out);
+        }
+        done
+    }
+
+    fn end(&mut self, out: &mut Out) {
+        self.units.finish(out);
+    }
 }
 
 impl Units {
@@ -139,8 +178,27 @@ impl Units {
         Ok(())
     }
 
+    /// A fragmentation unit behind its payload header: its first byte says whether it is the first and the last one of the
+    /// NAL unit, and with `head` makes that unit's head.
+    pub(super) fn fragment<const N: usize>(
+        &mut self,
+        body: &[u8],
+        head: impl FnOnce(u8) -> [u8; N],
+    ) -> Result<(), CodecError> {
+        let [fu, data @ ..] = body else { return Err(CodecError::truncated("FU header")) };
+        let last = fu & 0x40 != 0;
+        if fu & 0x80 == 0 {
+            return self.next(data, last);
+        }
+        self.first(&head(*fu), data)?;
+        if last {
+            self.close_single();
+        }
+        Ok(())
+    }
+
     /// The first fragment of a unit, with the unit's head.
-    pub(super) fn first(&mut self, head: &[u8], data: &[u8]) -> Result<(), CodecError> {
+    fn first(&mut self, head: &[u8], data: &[u8]) -> Result<(), CodecError> {
         let start: smallvec::SmallVec<[u8; 4]> = head.iter().chain(data.iter().take(1)).copied().collect();
         if self.accept(&start) {
             self.room(head.len() + data.len())?;
@@ -153,7 +211,7 @@ impl Units {
     }
 
     /// Another fragment.
-    pub(super) fn next(&mut self, data: &[u8], last: bool) -> Result<(), CodecError> {
+    fn next(&mut self, data: &[u8], last: bool) -> Result<(), CodecError> {
         let Some(at) = self.fragment else {
             let known = self.broken || self.hole;
             self.spoil();
@@ -171,7 +229,7 @@ impl Units {
     }
 
     /// The fragment that was last is the only one.
-    pub(super) fn close_single(&mut self) {
+    fn close_single(&mut self) {
         if let Some(at) = self.fragment {
             self.close(at);
         }
