@@ -199,7 +199,7 @@ impl Got {
         while let Some(found) = r.poll() {
             match found {
                 Received::Media { media: Media::Track(t), .. } => {
-                    self.tracks.push((t.codec, t.params, t.init.len()))
+                    self.tracks.push((t.codec, t.params, t.init.len()));
                 }
                 Received::Media { media: Media::Packet(p), .. } => self.packets.push(p),
                 Received::Lost { packets, at, .. } => self.lost.push((packets, at)),
