@@ -72,8 +72,7 @@ impl Dtsc {
                 // A header of a connection points nowhere.
                 Demuxed::Need(Want::At { .. }) if ended => break,
                 Demuxed::Need(_) => {
-                    analysis.wait()?;
-                    match source.next() {
+                    match super::read(source, analysis)? {
                         Ok(Some((at, data))) => {
                             self.read = at + data.len() as u64;
                             self.demuxer.push(at, data);

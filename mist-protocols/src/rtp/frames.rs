@@ -1,7 +1,7 @@
 //! Sound in frames that tell their own length: MPEG audio (RFC 2250 §3.5), AC-3 (RFC 4184 §4) and E-AC-3 (RFC 4598 §4).
 
-use super::{Depacketize, Out, limits};
-use bytes::{Bytes, BytesMut};
+use super::{Depacketize, Out, Piece, limits};
+use bytes::BytesMut;
 use mist_core::codec::{CodecError, ac3, mpa};
 use mist_core::time::Duration;
 
@@ -48,14 +48,8 @@ impl Frames {
 }
 
 impl Depacketize for Frames {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        _: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
+    fn push(&mut self, piece: Piece<'_>, out: &mut Out) -> Result<(), CodecError> {
+        let Piece { payload, time, lost, .. } = piece;
         let mut open = self.open.take().filter(|_| !lost);
         let truncated = CodecError::truncated("head of audio in RTP");
         let (offset, head) = match self.framing {

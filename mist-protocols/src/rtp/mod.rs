@@ -174,20 +174,24 @@ impl Out {
     }
 }
 
+/// A packet's payload, with what matters of its head.
+#[derive(Debug, Clone, Copy)]
+struct Piece<'a> {
+    payload: &'a Bytes,
+    marker: bool,
+    /// Timestamp without wrap.
+    time: i64,
+    /// There were packets before it that didn't come.
+    lost: bool,
+}
+
 /// Takes frames out of payloads, given in order.
 trait Depacketize: Send + std::fmt::Debug {
-    /// A packet's payload. `time` is its timestamp without wrap; `lost` says that there were packets before it that didn't come.
+    /// Takes one.
     ///
     /// # Errors
     /// The payload breaks its RFC; what it belongs to is dropped.
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        marker: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError>;
+    fn push(&mut self, piece: Piece<'_>, out: &mut Out) -> Result<(), CodecError>;
 
     /// Nothing follows.
     fn end(&mut self, _out: &mut Out) {}
@@ -217,7 +221,8 @@ mod tests {
 
         pub(super) fn push(&mut self, payload: &[u8], marker: bool, time: i64) -> Result<(), CodecError> {
             let lost = std::mem::take(&mut self.lost);
-            self.inner.push(&Bytes::copy_from_slice(payload), marker, time, lost, &mut self.out)
+            let payload = &Bytes::copy_from_slice(payload);
+            self.inner.push(Piece { payload, marker, time, lost }, &mut self.out)
         }
 
         pub(super) fn end(&mut self) {

@@ -1,7 +1,7 @@
 //! AAC: MPEG-4 elementary streams with AU headers (RFC 3640), and LATM (RFC 6416 §6).
 
-use super::{AuHeaders, Depacketize, Out, limits};
-use bytes::{Bytes, BytesMut};
+use super::{AuHeaders, Depacketize, Out, Piece, limits};
+use bytes::BytesMut;
 use mist_core::bits::BitReader;
 use mist_core::codec::CodecError;
 use mist_core::codec::latm::Latm;
@@ -77,14 +77,8 @@ impl Mpeg4 {
 }
 
 impl Depacketize for Mpeg4 {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        _: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
+    fn push(&mut self, piece: Piece<'_>, out: &mut Out) -> Result<(), CodecError> {
+        let Piece { payload, time, lost, .. } = piece;
         let open = self.open.take().filter(|o| !lost && o.0 == time);
         let (sizes, at) = self.sizes(payload)?;
         let mut rest = payload.slice(at.min(payload.len())..);
@@ -136,14 +130,8 @@ impl LatmElements {
 }
 
 impl Depacketize for LatmElements {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        marker: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
+    fn push(&mut self, piece: Piece<'_>, out: &mut Out) -> Result<(), CodecError> {
+        let Piece { payload, marker, time, lost } = piece;
         if lost || self.open.is_some_and(|t| t != time) {
             self.open = None;
         }

@@ -8,7 +8,7 @@ use super::rtcp::SenderReport;
 use super::timeline::{Clock, Timeline};
 use super::vpx::{self, Vpx};
 use super::whole::Whole;
-use super::{Depacketize, Format, Out, Payload, RtpError};
+use super::{Depacketize, Format, Out, Payload, Piece, RtpError};
 use bytes::Bytes;
 use mist_core::codec::aac::Asc;
 use mist_core::codec::h264::{self, Avcc};
@@ -180,7 +180,8 @@ impl Receiver {
         }
         let mut out = std::mem::take(&mut self.taken);
         let lost = lost || another || restarted;
-        let done = self.depacketizer.push(&p.payload, p.marker, time, lost, &mut out);
+        let done =
+            self.depacketizer.push(Piece { payload: &p.payload, marker: p.marker, time, lost }, &mut out);
         self.give(out, o.offset, Some(p.sequence));
         if let Err(e) = done {
             self.problem(o.offset, Some(p.sequence), e);
@@ -219,7 +220,7 @@ impl Receiver {
             let offset = self.begun.iter().find(|b| b.0 == time).map_or(offset, |b| b.1);
             let pts = self.clock.time(time);
             match self.describe(&data) {
-                Some(info) if self.track.as_ref() != Some(&info) => self.announce(info, offset),
+                Some(info) if self.track.as_deref() != Some(&info) => self.announce(info, offset),
                 None if self.track.is_none() => {
                     if !std::mem::replace(&mut self.undescribed, true) {
                         self.problem(
@@ -250,8 +251,9 @@ impl Receiver {
         self.reorder.flush(&mut |f, dts| queue.push_back(packet(id, f, dts)));
     }
 
-    fn announce(&mut self, info: Arc<TrackInfo>, offset: u64) {
+    fn announce(&mut self, info: TrackInfo, offset: u64) {
         self.flush();
+        let info = Arc::new(info);
         let fpks = match info.params {
             Params::Video { fpks, .. } => fpks,
             _ => 0,
@@ -278,7 +280,7 @@ impl Receiver {
     }
 
     /// The track as it is from a frame on; `None` where that can't be said yet.
-    fn describe(&mut self, data: &Bytes) -> Option<Arc<TrackInfo>> {
+    fn describe(&mut self, data: &Bytes) -> Option<TrackInfo> {
         let mut codec = self.format.codec;
         match codec {
             Codec::H264 | Codec::Hevc => {
@@ -309,7 +311,7 @@ impl Receiver {
         Some(self.info(codec, Some(data)))
     }
 
-    fn info(&self, codec: Codec, data: Option<&[u8]>) -> Arc<TrackInfo> {
+    fn info(&self, codec: Codec, data: Option<&[u8]>) -> TrackInfo {
         let init = &self.format.init;
         let told = codec::params(codec, init).or_else(|| codec::params_from_payload(codec, data?));
         let params = match (told, self.format.params) {
@@ -319,7 +321,7 @@ impl Receiver {
             // Elsewhere the description knows nothing better.
             (Some(p), _) | (None, p) => p,
         };
-        Arc::new(TrackInfo::new(self.id, codec, init.clone(), params))
+        TrackInfo::new(self.id, codec, init.clone(), params)
     }
 }
 

@@ -4,8 +4,8 @@
 //! end: some cameras send parameter sets with a marker or a timestamp of their own, and they belong to the picture that follows.
 //! A hole inside drops the access unit.
 
-use super::{Depacketize, Out, limits};
-use bytes::{BufMut, Bytes, BytesMut};
+use super::{Depacketize, Out, Piece, limits};
+use bytes::{BufMut, BytesMut};
 use mist_core::codec::{CodecError, h264, hevc};
 
 /// How NAL units are read.
@@ -70,14 +70,8 @@ impl AccessUnits {
 }
 
 impl Depacketize for AccessUnits {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        marker: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
+    fn push(&mut self, piece: Piece<'_>, out: &mut Out) -> Result<(), CodecError> {
+        let Piece { payload, marker, time, lost } = piece;
         self.units.begin(time, lost, out);
         let done = (self.payload)(&mut self.units, payload);
         if done.is_err() {

@@ -2,8 +2,8 @@
 //!
 //! Layers of VP9 are not taken apart: a picture is all its layers one behind another, as they came.
 
-use super::{Depacketize, Out, limits};
-use bytes::{Bytes, BytesMut};
+use super::{Depacketize, Out, Piece, limits};
+use bytes::BytesMut;
 use mist_core::codec::CodecError;
 
 /// Which descriptor.
@@ -81,14 +81,8 @@ fn vp9(payload: &[u8]) -> Option<(usize, bool)> {
 }
 
 impl Depacketize for Vpx {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        marker: bool,
-        time: i64,
-        lost: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
+    fn push(&mut self, piece: Piece<'_>, out: &mut Out) -> Result<(), CodecError> {
+        let Piece { payload, marker, time, lost } = piece;
         if lost {
             self.open = None;
         } else if let Some(before) = self.open.filter(|t| *t != time) {

@@ -1,7 +1,6 @@
 //! Payloads that are what they carry: Opus (RFC 7587), and samples (RFC 3551 §4.5).
 
-use super::{Depacketize, Out};
-use bytes::Bytes;
+use super::{Depacketize, Out, Piece};
 use mist_core::codec::CodecError;
 
 /// Passes payloads on.
@@ -9,14 +8,8 @@ use mist_core::codec::CodecError;
 pub(super) struct Whole;
 
 impl Depacketize for Whole {
-    fn push(
-        &mut self,
-        payload: &Bytes,
-        _: bool,
-        time: i64,
-        _: bool,
-        out: &mut Out,
-    ) -> Result<(), CodecError> {
+    fn push(&mut self, piece: Piece<'_>, out: &mut Out) -> Result<(), CodecError> {
+        let Piece { payload, time, .. } = piece;
         out.frame(time, payload.clone());
         Ok(())
     }
